@@ -177,7 +177,7 @@ def cascade_rates(model: BioVerse, adata: AnnData, sets: dict[int, list[tuple[st
         weights = weights_of(model, "cascade", candidates)
         embeddings = np.asarray(part.obsm["X_bioverse"])
         # Reads the cards, once a label set.
-        pool(Batch(model, embeddings[:2], progress=False), candidates, weights, markers=False)
+        pool(Batch(model, embeddings[:2], progress=False), candidates, weights)
         start = time.perf_counter()
         batch = Batch(model, embeddings, evidence=CellEvidence(Cells.of(part), model), progress=False)
         found = pool(batch, candidates, weights)

@@ -31,8 +31,9 @@ def _ask(cells, log_probs, monkeypatch, weights: Weights = WEIGHTS, markers: boo
     """Pool the markers with a language model that says these log-probabilities."""
     monkeypatch.setattr(LanguageModel, "scores", lambda *_: log_probs)
     model = load("bioverse-small")
-    batch = Batch(model, np.zeros((cells.n_obs, 1, 2), np.float32), evidence=CellEvidence(Cells.of(cells), model))
-    return pool(batch, own_labels(IDS, "spoken"), weights, markers=markers)
+    evidence = None if markers is False else CellEvidence(Cells.of(cells), model)
+    batch = Batch(model, np.zeros((cells.n_obs, 1, 2), np.float32), evidence=evidence, needs_genes=bool(markers))
+    return pool(batch, own_labels(IDS, "spoken"), weights)
 
 
 def _even(cells) -> np.ndarray:

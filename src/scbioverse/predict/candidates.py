@@ -256,15 +256,36 @@ def read_names(labels: Any) -> dict[str, str | tuple[str, ...]]:
         times[held] += 1
         if given.setdefault(held, meaning) != meaning:
             raise InputError(f"labels names {shown_name(name)!r} twice, with different meanings: keep one.")
-    _warn_of(
-        [shown_name(name) for name, n in times.items() if n > 1 and mapped is None],
-        "labels repeat and are used once each: {}.",
-    )
-    _warn_of(
-        [shown_name(name) for name in given if mapped is None and set(name) & set(";|")],
-        "labels hold {}, which look like several names in one. Each entry is one candidate: pass the names by "
-        "themselves, labels=['B', 'NK'].",
-    )
+    if mapped is None:
+        _warn_of_list(times)
+    else:
+        _warn_of_turned(given)
+    nameless = [name for name in given if name.casefold() in NO_NAME]
+    if nameless and len(nameless) == len(given):
+        raise InputError(f"labels name no cell type: {nameless[:_SHOWN]}. {_HOW[0].upper()}{_HOW[1:]}.")
+    if nameless:
+        said = (
+            f"{nameless[0]!r} names no cell type and is"
+            if len(nameless) == 1
+            else f"{nameless[:8]} name no cell type and are"
+        )
+        warn(f"{said} left out of labels: cells without an answer are called 'unknown', see unknown_threshold=.")
+    return {name: meaning for name, meaning in given.items() if name not in nameless}
+
+
+def _warn_of_list(times: Counter[str]) -> None:
+    """Warn of names in a list that repeat, or that look like several."""
+    if repeated := [shown_name(name) for name, n in times.items() if n > 1]:
+        warn(f"labels repeat and are used once each: {repeated[:8]}.")
+    if several := [shown_name(name) for name in times if set(name) & set(";|")]:
+        warn(
+            f"labels hold {several[:8]}, which look like several names in one. Each entry is one candidate: pass the "
+            "names by themselves, labels=['B', 'NK']."
+        )
+
+
+def _warn_of_turned(given: Mapping[str, str | tuple[str, ...]]) -> None:
+    """Warn of a mapping from ids to texts."""
     turned = [name for name, meaning in given.items() if _CL_ID.fullmatch(name) and meaning and not _is_id(meaning)]
     if turned and len(turned) == len(given):
         first = {str(given[turned[0]]): turned[0]}
@@ -272,21 +293,6 @@ def read_names(labels: Any) -> dict[str, str | tuple[str, ...]]:
             "labels map Cell Ontology ids to texts, so that the ids become the labels in obs, and the texts are read "
             f"as descriptions. If they are names, turn the mapping around: labels={first}."
         )
-    nameless = [name for name in given if name.casefold() in NO_NAME]
-    if nameless and len(nameless) == len(given):
-        raise InputError(f"labels name no cell type: {nameless[:_SHOWN]}. {_HOW[0].upper()}{_HOW[1:]}.")
-    one = len(nameless) == 1
-    said = f"{nameless[0]!r} names no cell type and is" if one else "{} name no cell type and are"
-    _warn_of(
-        nameless,
-        f"{said} left out of labels: cells without an answer are called 'unknown', see unknown_threshold=.",
-    )
-    return {name: meaning for name, meaning in given.items() if name not in nameless}
-
-
-def _warn_of(names: list[str], said: str) -> None:
-    if names:
-        warn(said.format(names[:8]))
 
 
 def _name(value: object) -> str:

@@ -213,7 +213,8 @@ class Batch:
     model: BioVerse  # the model
     values: Float  # float32 (n, n_tokens, dim) or (n, dim), embeddings
     modality: str = "cell"  # their modality
-    evidence: Evidence | None = None  # None where no genes can be read
+    evidence: Evidence | None = None  # None where no genes can be read, or none are to be
+    needs_genes: bool = False  # whether genes that cannot be read are an error
     # Finds for each row those most like it by their own genes, int64 (n, k), -1 for none; None where it cannot.
     alike: Callable[[], NDArray[np.int64] | None] = lambda: None
     batch_size: int = 512  # most rows that the language model reads at once
@@ -226,7 +227,8 @@ class Batch:
 
     def of(self, values: Float, evidence: Evidence | None = None) -> Batch:
         """Return other rows of the same kind, such as the means of groups."""
-        return replace(self, values=values, evidence=evidence, places=[])
+        needs = self.needs_genes and evidence is not None
+        return replace(self, values=values, evidence=evidence, needs_genes=needs, places=[])
 
     def part(self, rows: NDArray[Any]) -> Batch:
         """Return some of the rows, without their genes."""

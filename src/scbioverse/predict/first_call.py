@@ -204,7 +204,6 @@ def first_call(
     *,
     method: Method | None = None,
     level: Level = "auto",
-    markers: bool | None = None,
     seed: int = 0,
     tissues: RowTissues | None = None,
 ) -> Scores:
@@ -212,21 +211,21 @@ def first_call(
 
     The `vocabulary` is what :func:`names_known` gives, with nested terms. `groups` are the user's; None: they are found
     (:func:`.groups.find_groups`, by `seed`). `method` is how cells choose among the names, None: the model's best;
-    `level` see :func:`name_groups`, `markers` :func:`.pool.pool`. `tissues` is the tissue of each cell;
+    `level` see :func:`name_groups`. `tissues` is the tissue of each cell;
     where none was given, one is guessed; None: all are alike.
     """
     best = pick_method(batch.model, None, batch.modality)
-    found = _find_names(batch, vocabulary, groups, best, level, markers, seed, tissues)
+    found = _find_names(batch, vocabulary, groups, best, level, seed, tissues)
     names = own_labels(found.names, batch.model.config.names)
     weights = weights_of(batch.model, method or best, names, batch.modality)
-    if (ask := getattr(batch.evidence, "ask", None)) is not None and weights.of.get("markers") and markers is not False:
+    if (ask := getattr(batch.evidence, "ask", None)) is not None and weights.of.get("markers"):
         # What tells whether types outside are nearer is taken in the same walk through the cells.
         compared = compared_terms(batch.model, names, batch.modality, needed=False, found=True)
         ask(names.evidence_keys, *([] if compared is None else [(*compared[0], *compared[1])]))
     beside = batch
     if batch.evidence is not None and found.kinds is not None:
         beside = replace(batch, evidence=Background(batch.evidence, found.groups, found.kinds))
-    scores = pool(beside, names, weights, markers=markers, say=False)
+    scores = pool(beside, names, weights, say=False)
     given, heard = scores.log_probs, 0
     if groups is None:
         given = group_prior(given, found.groups)
@@ -246,8 +245,8 @@ def first_call(
 
 
 def _find_names(
-    batch: Batch, vocabulary: Candidates, groups: Groups | None, method: Method, level: Level, markers: bool | None,
-    seed: int, tissues: RowTissues | None,
+    batch: Batch, vocabulary: Candidates, groups: Groups | None, method: Method, level: Level, seed: int,
+    tissues: RowTissues | None,
 ) -> Found:  # fmt: skip
     """Name groups by the pooled scores of the vocabulary and the language model's word; parameters as `first_call`."""
     of_all = _groups_of(batch.values, seed) if groups is None else groups
@@ -255,8 +254,8 @@ def _find_names(
     part = batch if rows is None else batch.with_genes(rows)
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    beside = beside_background(part, vocabulary, some, markers=markers, found=True)
-    said = pool(beside, vocabulary, weights, markers=markers, say=False)
+    beside = beside_background(part, vocabulary, some, found=True)
+    said = pool(beside, vocabulary, weights, say=False)
     own, trained = said.log_probs, names_known(batch.model, markers=False)
     if not said.markers["weight"]:  # of types that it never saw, embeddings alone tell nothing
         vocabulary, own = trained, log_softmax(own[:, : len(trained)], axis=1)

@@ -95,7 +95,7 @@ def write_for(batch: Batch, candidates: Candidates | None, groups: Groups | None
     written = generate_labels(batch.model, units, candidates, modality=batch.modality, batch_size=batch.batch_size)
     weights = weights_of(batch.model, "score", written.labels, batch.modality)
     # Without markers: what is written rests on the soft tokens alone, and so do the scores beside it.
-    scores = pool(batch, written.labels, weights, markers=False)
+    scores = pool(batch.of(batch.values), written.labels, weights)
     return replace(scores, said=written.said, temperature=batch.model.config.calibration["score"].temperature)
 
 
@@ -117,7 +117,7 @@ def label_of(text: str, names: str = "natural") -> Label:
     return Label(phrase, phrase, cl_id, load_ontology().term(cl_id).label, "exact" if taught else found.how)
 
 
-def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Scores:
+def propose(batch: Batch, groups: Groups) -> Scores:
     """Let the language model propose labels for every group, and give it the one that fits its cells.
 
     A label that was written for the mean stays, unless one with another meaning fits better: neither the same term nor
@@ -143,7 +143,7 @@ def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Sco
     every = sorted({code for codes in offered for code in codes})
     labels = Candidates(tuple(written.labels[code] for code in every))
     method = pick_method(model, None, modality)
-    scores = pool(batch, labels, weights_of(model, method, labels, modality), markers=markers)
+    scores = pool(batch, labels, weights_of(model, method, labels, modality))
     fits = pd.DataFrame(group_scores(scores.log_probs, groups), columns=every)
     chosen = [
         _fitting(written.labels, codes, own[codes]) for codes, (_, own) in zip(offered, fits.iterrows(), strict=True)

@@ -150,20 +150,18 @@ def weights_of(model: BioVerse, method: str, candidates: Candidates, modality: s
     return table[method]
 
 
-def pool(
-    batch: Batch, candidates: Candidates, weights: Weights, *, markers: bool | None = None, say: bool = True
-) -> Scores:
+def pool(batch: Batch, candidates: Candidates, weights: Weights, *, say: bool = True) -> Scores:
     """Add up what the sources say, each with its weight, and normalise.
 
     `log_softmax(Σ weight · scores)` of log-probabilities and evidence is a logarithmic opinion pool (Genest and Zidek
     1986). Rows of which the other sources are not sure, and whose two best labels are close enough for the language
     model to put the second first, are read by it. Whether a row is read depends on that row alone.
 
-    `markers` True: the evidence of markers has to be had. None: leave it out where the genes cannot be read, and say so
-    in the log. False: leave it out. `say`: say in the log what decided. An :class:`InputError` where `markers=True` and
-    the model has no weight for it, the modality is not cells, or genes cannot be read.
+    The evidence of markers is left out where the batch has none, and where genes cannot be read, which the log says.
+    `say`: say in the log what decided. An :class:`InputError` where the batch needs genes, and the model has no weight
+    for them, the modality is not cells, or they cannot be read.
     """
-    genes = _markers(batch, weights, markers)
+    genes = _markers(batch, weights)
     sources = _sources(weights, genes)
     reads = sources.pop(LanguageModel.name, None)
     said = {name: source.scores(batch, candidates) for name, source in sources.items()}
@@ -220,15 +218,15 @@ def worth_reading(others: NDArray[np.floating], weights: Weights) -> NDArray[np.
     return close & (softmax(others, axis=1).max(axis=1, initial=0.0) < weights.sure)
 
 
-def _markers(batch: Batch, weights: Weights, wanted: bool | None) -> Markers:
-    """Return the source of markers, silent where they have no weight or are not wanted."""
+def _markers(batch: Batch, weights: Weights) -> Markers:
+    """Return the source of markers, silent where they have no weight."""
     # Genes are those of cells; a weight of other modalities would have been fitted on nothing.
     held = {**weights.of, **weights.beside}.get(Markers.name, 0.0) if batch.modality == "cell" else 0.0
-    if wanted and not held:
+    if batch.needs_genes and not held:
         raise InputError(
             f"markers=True, but model {batch.model.name!r} has no marker term for this method and {batch.modality!r}."
         )
-    return Markers(0.0 if wanted is False else held, required=bool(wanted))
+    return Markers(held, required=batch.needs_genes)
 
 
 def _unshown(batch: Batch, candidates: Candidates, note: Mapping[str, Any]) -> NDArray[np.bool_]:
@@ -401,7 +399,6 @@ def beside_background(
     candidates: Candidates,
     groups: Groups | None = None,
     *,
-    markers: bool | None = None,
     found: bool = False,
     seed: int = 0,
 ) -> Batch:
@@ -413,8 +410,7 @@ def beside_background(
     count nothing, genes cannot be read, or there are too few cells.
     """
     row = batch.model.config.calibration.get("cascade")
-    few = len(batch) <= MOST_ALONE
-    if few or batch.evidence is None or markers is False or row is None or not row.weight(Markers.name):
+    if row is None or batch.evidence is None or len(batch) <= MOST_ALONE or not row.weight(Markers.name):
         return batch
     if groups is None and (groups := _sample_of_groups(batch.values, seed)) is None:
         return batch

@@ -205,12 +205,15 @@ class Asked:
         of_genes: dict[str, Any] = {}
         if options.modality == "cell":
             of_genes = {"evidence": CellEvidence(cells, self.model), "alike": partial(alike_cells, cells)}
-        return Batch(self.model, embedded.values, options.modality, batch_size=options.batch_size, **of_genes)
+        return Batch(
+            self.model, embedded.values, options.modality, needs_genes=bool(options.markers),
+            batch_size=options.batch_size, **of_genes,
+        )  # fmt: skip
 
     def call(self, batch: Batch, slots: Slots, seed: int) -> Called:
         """Score the candidates and decide for each row or group."""
         options, groups = self.options, self.groups
-        scores = self._scores(batch, seed)
+        scores = self._scores(replace(batch, evidence=None) if options.markers is False else batch, seed)
         if options.n_neighbors is not None:
             scores = replace(scores, log_probs=propagate(scores.log_probs, batch.values, options.n_neighbors, seed))
         scores, tissues = in_tissue(scores, self.tissues, own=options.ontology)
@@ -231,19 +234,18 @@ class Asked:
         options, named, groups = self.options, self.named, self.groups
         if options.find and named is not None:
             return first_call(
-                batch, named, groups, method=options.method, level=options.level, markers=options.markers, seed=seed,
-                tissues=self.tissues,
+                batch, named, groups, method=options.method, level=options.level, seed=seed, tissues=self.tissues,
             )  # fmt: skip
         if options.free and groups is not None:
-            return propose(batch, groups, markers=options.markers)
+            return propose(batch, groups)
         if options.method == "generate":
             return write_for(batch, named, groups)
         if named is None:
             candidates, beside = shortlisted(batch, groups, options.within), batch
         else:
-            candidates, beside = named, beside_background(batch, named, markers=options.markers, seed=seed)
+            candidates, beside = named, beside_background(batch, named, seed=seed)
         weights = weights_of(batch.model, str(options.method), candidates, batch.modality)
-        scores = pool(beside, candidates, weights, markers=options.markers)
+        scores = pool(beside, candidates, weights)
         return replace(scores, background=taken_from(beside, candidates))
 
 
