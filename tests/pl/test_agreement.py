@@ -103,7 +103,7 @@ def test_confusion_frames_what_does_not_contradict(labelled: AnnData) -> None:
 
 
 def test_calibration_is_of_the_cells_that_can_be_judged(labelled: AnnData) -> None:
-    bins = reliability(np.array([0.05, 0.15, 0.95, 1.0]), np.array([False, True, True, True]), 10)
+    bins = reliability(np.array([0.05, 0.15, 0.95, 1.0]), np.array([False, True, True, True]))
     np.testing.assert_allclose(bins["confidence"], [0.05, 0.15, 0.975])
     np.testing.assert_allclose(bins["right"], [0, 1, 1])
     assert bins["n"].to_dict() == {0: 1, 1: 1, 9: 2}

@@ -63,11 +63,11 @@ class Shown:
         # go on with the data while the page is open.
         self.adata = own_copy(adata) if adata.isbacked or adata.is_view else light_copy(adata)
         self.slots = Slots(key_added)
-        self.own = label_key is None or label_key == self.slots.label
         self.label_key = self.slots.label if label_key is None else label_key
+        self.own = self.label_key == self.slots.label
         self.labels = self._labels()
         self.earlier = self._earlier()
-        self.groupby = groupby if groupby is not None else None if self.own else self.label_key
+        self.groupby = self.label_key if groupby is None and not self.own else groupby
         self.cells, self.model, self.title = Cells.of(self.adata, layer, key), model, title
         self.n = int(self.adata.n_obs)
         self.made, (self.points, self.axes) = self._map(basis)
@@ -81,8 +81,7 @@ class Shown:
             raise MissingKeyError(
                 f"these cells have no labels yet: no column {self.label_key!r} in adata.obs (found: {held}). {advice}"
             )
-        found = obs_column(self.adata, self.label_key, "label_key", advice=advice)
-        return texts(found)
+        return texts(obs_column(self.adata, self.label_key, "label_key", advice=advice))
 
     @property
     def step(self) -> str:
@@ -117,15 +116,14 @@ class Shown:
     @property
     def columns(self) -> list[dict[str, str]]:
         """Columns of `obs` that the map can be coloured by: `by`, `name` and `kind` of each."""
-        found = []
-        for name in map(str, self.adata.obs.columns):
-            column = self.adata.obs[name]
-            if name == self.label_key or column.ndim != 1:
-                continue
-            grouped = isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(column)
-            if column.nunique() <= MOST_VALUES if grouped else pd.api.types.is_numeric_dtype(column):
-                found.append({"by": f"obs:{name}", "name": self._said(name), "kind": "group" if grouped else "number"})
-        return found
+        obs = self.adata.obs.drop(columns=self.label_key)
+        obs = obs.loc[:, ~obs.columns.duplicated(keep=False)]
+        groups = obs.select_dtypes(["category", "bool", "boolean"])
+        held = dict.fromkeys(groups.columns[groups.nunique() <= MOST_VALUES], "group")
+        held |= dict.fromkeys(obs.select_dtypes("number", exclude="timedelta"), "number")
+        return [
+            {"by": f"obs:{name}", "name": self._said(name), "kind": held[name]} for name in obs.columns if name in held
+        ]
 
     def _said(self, name: str) -> str:
         return next((said for slot, said in _SLOTS_SAID.items() if getattr(self.slots, slot) == name), name)

@@ -92,7 +92,7 @@ def toy_cells(*, n_obs: int = 250, n_genes: int = 400, depth: float = 2000.0, rn
     rate = generator.lognormal(0.0, 1.0, size=n_genes)
     rate[: len(markers)] = 0.5
     codes = np.arange(n_obs) % len(types)
-    raised = np.array([[40.0 if mark == name else 1.0 for mark in marker_of] for name in types])
+    raised = np.where(np.array(types)[:, None] == np.array(marker_of), 40.0, 1.0)
     rates = rate * raised[codes]
     sizes = depth * generator.lognormal(0.0, 0.3, size=(n_obs, 1))
     counts = generator.poisson(rates / rates.sum(axis=1, keepdims=True) * sizes)

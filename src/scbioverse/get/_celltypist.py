@@ -89,18 +89,17 @@ def _write(tables: dict[str, pd.DataFrame], path: Path, *, force: bool) -> None:
     folder = path.parent if excel else path
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}: make it first, or name a file that ends in .xlsx.")
-    places = {path: ""} if excel else {path / f"{name}.csv": name for name in tables}
+    places = [path] if excel else [path / f"{name}.csv" for name in tables]
     for place in places:
         if place.exists() and not (force and place.is_file()):
             raise InputError(f"{place} exists. Pass force=True to replace it, or name another place.")
-    # Each lies beside its place until all are written.
     with ExitStack() as stack:
-        for place, name in places.items():
-            fresh = stack.enter_context(written_whole(place))
-            if excel:
-                _write_excel(tables, fresh)
-            else:
-                tables[name].to_csv(fresh, index_label="cell")
+        fresh = [stack.enter_context(written_whole(place)) for place in places]  # beside, until all are written
+        if excel:
+            _write_excel(tables, fresh[0])
+        else:
+            for table, place in zip(tables.values(), fresh, strict=True):
+                table.to_csv(place, index_label="cell")
 
 
 def _write_excel(tables: dict[str, pd.DataFrame], place: Path) -> None:

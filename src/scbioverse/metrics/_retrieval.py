@@ -65,8 +65,8 @@ def retrieval(
         raise InputError(f"target must be ({n},) with values from 0 to {m - 1}, found shape {own.shape}")
     if not len(ks) or min(ks) < 1:
         raise InputError(f"ks must be at least one rank from 1 on, found {list(ks)}")
-    label = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
-    if label is not None and label.shape != (m,):
+    label = np.arange(m) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
+    if label.shape != (m,):
         raise InputError(f"groups must be ({m},), found {label.shape}")
     ranks = np.concatenate(
         [_ranks(left[i : i + _BLOCK], right, own[i : i + _BLOCK], label) for i in range(0, n, _BLOCK)]
@@ -78,16 +78,10 @@ def retrieval(
 
 
 def _ranks(
-    left: NDArray[np.float32], right: NDArray[np.float32], own: NDArray[np.int64], label: NDArray[np.int64] | None
+    left: NDArray[np.float32], right: NDArray[np.float32], own: NDArray[np.int64], label: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    similarity = left @ right.T
-    if label is None:
-        best = similarity[np.arange(len(own)), own][:, None]
-        others = np.ones_like(similarity, dtype=bool)
-        others[np.arange(len(own)), own] = False
-    else:
-        others = label[None, :] != label[own][:, None]
-        best = np.where(others, -np.inf, similarity).max(axis=1, keepdims=True)
+    similarity, others = left @ right.T, label != label[own][:, None]
+    best = np.where(others, -np.inf, similarity).max(axis=1, keepdims=True)
     above = ((similarity > best + _TIE) & others).sum(axis=1)
     tied = ((np.abs(similarity - best) <= _TIE) & others).sum(axis=1)
     return 1 + above + tied / 2

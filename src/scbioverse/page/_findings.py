@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ from ..errors import InputError, MissingKeyError
 from ..get._labelled import texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from anndata import AnnData
 
     from .._slots import Slots
@@ -42,12 +39,15 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
         claims = _table(get.evidence, adata, slots)
         scores = _table(get.scores, adata, slots)
     table = table[table["n"] > 0].sort_values("n", ascending=False, kind="stable")
+    claims = pd.DataFrame(columns=["label"]) if claims is None else claims
+    # JSON has neither NaN nor infinity.
+    plain = claims[pd.Index(_EVIDENCE).intersection(claims.columns, sort=False)].replace([np.inf, -np.inf], np.nan)
+    plain = plain.astype(object).where(plain.notna(), None)
     label, out = texts(adata.obs[slots.label]), []
     row: Any
     for row in table.itertuples():
         mine = (label == row.name).to_numpy()
         known = _known(adata, slots.confidence, mine)
-        own = claims[claims["label"] == row.name] if claims is not None else pd.DataFrame()
         out.append(
             {
                 "name": shown_name(row.name),
@@ -60,7 +60,7 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
                 "unsure": round(float((known < _UNSURE).mean()), 4) if known.size else None,
                 "reason": _reason(adata, slots, mine),
                 "alternatives": _alternatives(scores, mine, row.name),
-                "evidence": list(map(_plain, own[[c for c in _EVIDENCE if c in own]].to_dict("records"))),
+                "evidence": plain[claims["label"] == row.name].to_dict("records"),
             }
         )
     return out, list(dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning))
@@ -164,8 +164,3 @@ def _alternatives(scores: pd.DataFrame | None, mine: np.ndarray, name: str) -> l
     mean = pd.Series(chances.mean(axis=0), index=scores.columns).drop(name, errors="ignore")
     best = mean[mean >= _LEAST].sort_values(ascending=False).head(_ALTERNATIVES)
     return [{"name": shown_name(str(other)), "probability": round(float(p), 4)} for other, p in best.items()]
-
-
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a row that JSON can hold: it has no NaN."""
-    return {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

@@ -55,16 +55,11 @@ def categories(adata: AnnData, rows: NDArray[np.intp], column: str, name: str) -
     }
 
 
-def numbers(values: NDArray[np.floating], name: str, low: float | None = None, high: float | None = None) -> dict:
-    """Pack numbers: 0 to 1,000 between `low` and `high`, which are those of the values if not given."""
+def shares(values: NDArray[np.floating], name: str) -> dict[str, Any]:
+    """Pack numbers from 0 to 1 as whole numbers from 0 to 1,000."""
     values = np.asarray(values, np.float64)
-    known = np.isfinite(values)
-    low = float(values[known].min(initial=np.inf) if low is None else low)
-    high = float(values[known].max(initial=-np.inf) if high is None else high)
-    low, high = (0.0, 1.0) if not known.any() else (low, high if high > low else low + 1)
-    parts = np.clip(np.nan_to_num(values - low) / (high - low), 0, 1)
-    codes = np.where(known, np.round(1000 * parts), _NO_VALUE)
-    return {"name": name, "kind": "numbers", "codes": pack(codes), "low": low, "high": high}
+    codes = np.where(np.isfinite(values), np.round(1000 * np.clip(np.nan_to_num(values), 0, 1)), _NO_VALUE)
+    return {"name": name, "kind": "numbers", "codes": pack(codes), "low": 0.0, "high": 1.0}
 
 
 def colourings(adata: AnnData, slots: Slots, rows: NDArray[np.intp]) -> list[dict[str, Any]]:
@@ -73,7 +68,7 @@ def colourings(adata: AnnData, slots: Slots, rows: NDArray[np.intp]) -> list[dic
     known = {slots.label: "Label", slots.confidence: "Confidence", slots.group: "Group found", "cell_type": "Cell type"}
     out = [categories(adata, rows, slots.label, "Label")]
     if slots.confidence in part:
-        out.append(numbers(part[slots.confidence].to_numpy(), "Confidence", 0, 1))
+        out.append(shares(part[slots.confidence].to_numpy(), "Confidence"))
     for column in part.columns:
         own = column.startswith(f"{slots.key}_") and column not in (slots.group, slots.rollup)
         named = isinstance(part[column].dtype, pd.CategoricalDtype)

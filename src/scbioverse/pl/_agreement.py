@@ -232,6 +232,7 @@ def audit(
     return finish(figure, ax, show=show, return_fig=return_fig)
 
 
+_BINS = 10
 # Bins with fewer cells say little: their dot is left white.
 _FEW = 20
 
@@ -243,14 +244,13 @@ def confidence_calibration(
     label_key: str = "cell_type",
     key: str | None = None,
     right: Literal["same", "kin"] = "same",
-    n_bins: int = 10,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool | None = None,
 ) -> Figure | Axes | None:
     """Show how often labels of each confidence are right, by published labels.
 
-    A reliability diagram (Guo et al. 2017, arXiv:1706.04599): cells in bins of equal width by confidence, the share
+    A reliability diagram (Guo et al. 2017, arXiv:1706.04599): cells in ten bins of equal width by confidence, the share
     that is right over their mean confidence. On the diagonal the confidence can be taken at its word; below, it
     promises too much. Bars show how the cells are spread; a white dot has fewer than 20 cells. The expected calibration
     error is the mean distance from the diagonal, weighted by cells.
@@ -265,8 +265,6 @@ def confidence_calibration(
     {key}
     right
         `"same"`: right is the same term. `"kin"`: also a more or a less specific one.
-    n_bins
-        Number of bins.
     {drawn}
 
     Raises
@@ -280,8 +278,6 @@ def confidence_calibration(
     >>> sb.pl.confidence_calibration(adata, label_key="cell_type", right="kin")
     """
     check_choice("right", right, "same", "kin")
-    if n_bins < 1:
-        raise InputError(f"n_bins must be at least 1, found {n_bins}.")
     found = compared(adata, label_key, key)
     adata, slots = Labelled.of(adata, key, "confidence")
     # The relation of every cell's pair of labels.
@@ -292,12 +288,12 @@ def confidence_calibration(
         raise InputError(f"no label of {label_key!r} can be compared with those found: none has a Cell Ontology term.")
     confidence = confidence[judged]
     is_right = np.isin(relation[judged], (SAME,) if right == "same" else AGREEING)
-    bins = reliability(confidence, is_right, n_bins)
+    bins = reliability(confidence, is_right)
     mean, share, n = bins["confidence"], bins["right"], bins["n"]
     error = float((n * (share - mean).abs()).sum() / n.sum())
 
     figure, ax = drawn_in(ax)
-    ax.bar(bins.index / n_bins, n / n.sum(), 1 / n_bins, align="edge", color="#e4e4ea", lw=0, zorder=0)
+    ax.bar(bins.index / _BINS, n / n.sum(), 1 / _BINS, align="edge", color="#e4e4ea", lw=0, zorder=0)
     ax.plot([0, 1], [0, 1], color=FAINT, lw=0.8, ls="--", zorder=1)
     ax.plot(mean, share, color=PALETTE[0], lw=1.2, zorder=2)
     fill = [PALETTE[0] if one >= _FEW else "white" for one in n]
@@ -311,8 +307,8 @@ def confidence_calibration(
     return finish(figure, ax, show=show, return_fig=return_fig)
 
 
-def reliability(confidence: NDArray[np.float64], is_right: NDArray[np.bool_], n_bins: int) -> pd.DataFrame:
+def reliability(confidence: NDArray[np.float64], is_right: NDArray[np.bool_]) -> pd.DataFrame:
     """Return mean `confidence`, share that is `right` and number `n` of cells of each bin that holds any."""
-    bins = np.minimum((np.clip(confidence, 0, 1) * n_bins).astype(int), n_bins - 1)
+    bins = np.minimum((np.clip(confidence, 0, 1) * _BINS).astype(int), _BINS - 1)
     cells = pd.DataFrame({"confidence": confidence, "right": is_right.astype(float)}).groupby(bins)
     return cells.mean().assign(n=cells.size())

@@ -88,14 +88,14 @@ def evidence_dotplot(
         raise InputError(f"none of the {table['gene'].nunique()} cited genes is a column of the data; pass gene_key=.")
     light = _light(cells, slots, [gene for genes in cited.values() for gene in genes], columns)
     plotted = {plotted_name(label): genes for label, genes in cited.items()}
-    n_genes, n_labels = sum(map(len, plotted.values())), light.obs["label"].cat.categories.size
-    order = [name for name in plotted if name in set(light.obs["label"].cat.categories)]
-    order += [name for name in light.obs["label"].cat.categories if name not in order]
+    labels = light.obs["label"].cat.categories
+    first = pd.Index(plotted).intersection(labels, sort=False)
+    n_genes, n_labels = sum(map(len, plotted.values())), labels.size
     plot = sc.pl.dotplot(
         light,
         [gene for genes in plotted.values() for gene in genes],
         "label",
-        categories_order=order,
+        categories_order=[*first, *labels.difference(first, sort=False)],
         standard_scale="var",
         cmap=palette,
         figsize=(max(5.0, 0.34 * n_genes + 4.2), max(2.8, 0.34 * n_labels + 1.6)),

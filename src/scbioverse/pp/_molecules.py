@@ -11,7 +11,7 @@ from .._logging import first_few, logger, shown_name, warn
 from .._slots import write_record
 from ..errors import InputError
 from ._molecule_properties import molecule_property
-from ._smiles import Charges, Molecule, Salts, parse_smiles
+from ._smiles import Charges, Salts, parse_smiles
 from ._text_column import cell_text, duplicate_of, join_report, text_table
 
 if TYPE_CHECKING:
@@ -92,13 +92,12 @@ def molecules(
     texts = list(map(cell_text, table[key]))
     if not texts:
         raise InputError("there are no SMILES: pass a list with at least one, or a table with rows")
-    parsed = parse_smiles(texts, salts=salts, charges=charges)
-    report = _report(parsed, table.index)
-    bad = report.index[~report["valid"]]
+    parsed = pd.DataFrame(parse_smiles(texts, salts=salts, charges=charges), index=table.index)
+    report = _report(parsed)
+    bad = report[~report["valid"]]
     if len(bad) == len(report):
-        raise InputError(
-            f"none of {len(report)} SMILES can be read, the first is {texts[0][:60]!r}: {parsed[0].problem}"
-        )
+        problem = report["problem"].iloc[0]
+        raise InputError(f"none of {len(report)} SMILES can be read, the first is {texts[0][:60]!r}: {problem}")
     obs = join_report(table, report, key, "smiles", texts)
     adata = ad.AnnData(obs=obs)
     counts = {
@@ -114,18 +113,17 @@ def molecules(
         "rest), %d charged, %d with stereo not set"
     )
     logger.info(said, len(report), *counts.values(), charged, unset)
-    mixed = [one.mixture for one in parsed]
     _warn_of_rows(
-        report[mixed], len(report), "hold several substances, of which one is kept",
+        report[parsed["mixture"]], len(report), "hold several substances, of which one is kept",
         " obs['left_out'] holds the others; salts='keep' keeps all.",
     )  # fmt: skip
     _warn_of_rows(
         report[report["n_radical_electrons"] > 0], len(report),
         "hold unpaired electrons: radicals, or atoms in brackets without their hydrogens",
     )  # fmt: skip
-    extended = [one.behind.startswith("|") for one in parsed]
+    extended = parsed["behind"].str.startswith("|")
     _warn_of_rows(report[extended], len(report), "have an extension behind them (CXSMILES), which is not read")
-    _warn_of_rows(report.loc[bad], len(report), "cannot be read", " They are kept with obs['valid'] = False.")
+    _warn_of_rows(bad, len(report), "cannot be read", " They are kept with obs['valid'] = False.")
     return adata
 
 
@@ -152,18 +150,12 @@ def _table(data: Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> 
     return table
 
 
-def _report(parsed: list[Molecule], index: pd.Index) -> pd.DataFrame:
-    canonical = [one.canonical for one in parsed]
-    said = {
-        "canonical_smiles": canonical,
-        "valid": [one.mol is not None for one in parsed],
-        "problem": [one.problem for one in parsed],
-        "n_fragments": [one.n_fragments for one in parsed],
-        "left_out": [one.left_out for one in parsed],
-    }
-    duplicates = duplicate_of(canonical, index)
-    counted = pd.DataFrame([_counts(one.mol) for one in parsed], columns=_COUNTED, index=index)
-    return pd.concat([pd.DataFrame(said, index=index), counted], axis=1).assign(duplicate_of=duplicates)
+def _report(parsed: pd.DataFrame) -> pd.DataFrame:
+    """Return what `obs` says of each of the rows of :class:`._smiles.Molecule`."""
+    said = parsed[["canonical", "problem", "n_fragments", "left_out"]].rename(columns={"canonical": "canonical_smiles"})
+    said.insert(1, "valid", parsed["mol"].notna())
+    counted = pd.DataFrame(list(map(_counts, parsed["mol"])), columns=_COUNTED, index=parsed.index)
+    return said.join(counted).assign(duplicate_of=duplicate_of(parsed["canonical"], parsed.index))
 
 
 def _counts(mol: Any) -> tuple[int, ...]:
@@ -174,7 +166,6 @@ def _counts(mol: Any) -> tuple[int, ...]:
 
     stereo = Chem.FindPotentialStereo(mol)
     unset = sum(item.specified != Chem.StereoSpecified.Specified for item in stereo)
-    heavy, charge, isotopes, radicals = (
-        int(molecule_property(mol, name)) for name in ("heavy_atoms", "charge", "isotopes", "radical_electrons")
-    )
+    names = ("heavy_atoms", "charge", "isotopes", "radical_electrons")
+    heavy, charge, isotopes, radicals = (int(molecule_property(mol, name)) for name in names)
     return heavy, charge, len(stereo), unset, isotopes, radicals

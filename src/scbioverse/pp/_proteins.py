@@ -76,25 +76,24 @@ def proteins(
     table = _table(data, key)
     if table.empty:
         raise InputError("there are no sequences: pass a FASTA file, or a list with at least one sequence")
-    cleaned = [clean_sequence(cell_text(text)) for text in table[key]]
-    bad = [(name, one.problem) for name, one in zip(table.index, cleaned, strict=True) if one.problem]
-    named = first_few((f"{shown_name(name)!r}: {problem}" for name, problem in bad), _SHOWN, "; ")
+    given = pd.Series(list(map(cell_text, table[key])), index=table.index, dtype=object)
+    found = pd.DataFrame(list(map(clean_sequence, given)), index=table.index)
+    texts, valid = found["text"], found["problem"] == ""
+    bad = found.loc[~valid, "problem"]
+    named = first_few((f"{shown_name(str(name))!r}: {problem}" for name, problem in bad.items()), _SHOWN, "; ")
     if len(bad) == len(table):
         raise InputError(f"none of {len(table)} sequences can be read: {named}.")
-    texts = [one.text for one in cleaned]
     report = pd.DataFrame(
         {
-            "valid": [not one.problem for one in cleaned],
-            "problem": [one.problem for one in cleaned],
-            "length": list(map(len, texts)),
-            "n_ambiguous": [sum(map(text.count, AMBIGUOUS)) for text in texts],
-            "n_stops": [0 if one.problem else one.n_stops for one in cleaned],
+            "valid": valid,
+            "problem": found["problem"],
+            "length": texts.str.len(),
+            "n_ambiguous": texts.str.count(f"[{AMBIGUOUS}]"),
+            "n_stops": found["n_stops"].where(valid, 0),
             "duplicate_of": duplicate_of(texts, table.index),
-        },
-        index=table.index,
+        }
     )
-    given = [one.text or cell_text(text) for one, text in zip(cleaned, table[key], strict=True)]
-    obs = join_report(table, report, key, "sequence", given)
+    obs = join_report(table, report, key, "sequence", texts.where(texts != "", given))
     if "description" not in obs:
         obs.insert(1, "description", "")
     adata = ad.AnnData(obs=obs)
@@ -105,16 +104,16 @@ def proteins(
     ambiguous, stopped = (report[["n_ambiguous", "n_stops"]] > 0).sum()
     said = "%d proteins of %d to %d residues: %d unreadable, %d duplicates, %d with ambiguous residues, %d with stops"
     logger.info(said, len(report), lengths.min(), lengths.max(), len(bad), n_duplicates, ambiguous, stopped)
-    if bad:
+    if len(bad):
         kept = "They are kept with obs['valid'] = False."
         warn(f"{len(bad)} of {len(table)} sequences cannot be read: {named}. {kept}")
-    nucleotides = table.index[list(map(_is_nucleotides, texts))]
+    nucleotides = table.index[texts.map(_is_nucleotides)]
     if len(nucleotides):
         warn(
             f"{len(nucleotides)} of {len(table)} sequences hold nucleotide letters alone (first: "
             f"{shown_name(nucleotides[0])!r}); amino acids are expected: translate them first."
         )
-    broken = table.index[["\n" in cell_text(text).strip() for text in table[key]]]
+    broken = table.index[given.str.strip().str.contains("\n")]
     if len(broken) and not isinstance(data, str | Path):
         warn(
             f"{len(broken)} of {len(table)} sequences hold line breaks (first: {shown_name(broken[0])!r}): their lines "
@@ -130,11 +129,8 @@ def _is_nucleotides(text: str) -> bool:
 
 def _table(data: str | Path | Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:
     if isinstance(data, str | Path):
-        records = read_fasta(data)
-        table = pd.DataFrame(
-            {key: [one.sequence for one in records], "description": [one.description for one in records]},
-            index=[one.name for one in records],
-        )
+        records = pd.DataFrame(read_fasta(data)).set_index("name")[["sequence", "description"]]
+        table = records.rename(columns={"sequence": key}).rename_axis(None)
     elif isinstance(data, bytes):
         raise InputError(f"expected a path, a list of sequences or a table, found bytes: {data[:40]!r}")
     else:

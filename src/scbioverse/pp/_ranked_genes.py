@@ -135,8 +135,7 @@ def _read(data: object) -> tuple[list[str], list[list[str]]]:
     if isinstance(data, str | bytes) or hasattr(data, "columns") or not isinstance(data, Iterable):
         table = ": data.groupby('group')['names'].agg(list) of a table by group" if hasattr(data, "columns") else ""
         raise InputError(f"data is of type {type(data).__name__}; {how}{table}.")
-    if isinstance(data, set | frozenset):
-        raise InputError(f"data is a {type(data).__name__}, which has no order; {how}.")
+    _check_order("data", data, how)
     named = list(data.items() if isinstance(data, Mapping | pd.Series) else enumerate(data))
     # As they will be called: 1 and "1" are one name.
     called = pd.Index([str(name) for name, _ in named])
@@ -145,17 +144,7 @@ def _read(data: object) -> tuple[list[str], list[list[str]]]:
         raise InputError(f"data names {shown_name(twice)!r} twice: give each row a name of its own.")
     if not named:
         raise InputError(f"data is empty; {how}.")
-    given = []
-    for name, (_, some) in zip(map(shown_name, called), named, strict=True):
-        if isinstance(some, set | frozenset):
-            raise InputError(f"the list of {name!r} is a {type(some).__name__}, which has no order; {how}.")
-        words = _BETWEEN.split(some) if isinstance(some, str) else list(some) if isinstance(some, Iterable) else [some]
-        odd = next((one for one in words if not isinstance(one, str)), None)
-        words = [one.strip() for one in words if isinstance(one, str) and one.strip()]
-        if odd is not None or not words:
-            what = "is empty" if odd is None else f"holds {str(odd)[:40]!r} of type {type(odd).__name__}"
-            raise InputError(f"the list of {name!r} {what}; {how}.")
-        given.append(words)
+    given = [_words(f"the list of {shown_name(str(name))!r}", some, how) for name, some in named]
     texts = all(isinstance(some, str) and len(words) == 1 for (_, some), words in zip(named, given, strict=True))
     if texts and len(given) > 1 and not isinstance(data, Mapping):
         raise InputError(
@@ -163,6 +152,25 @@ def _read(data: object) -> tuple[list[str], list[list[str]]]:
             "list, [genes], or by a name, {'a': genes}."
         )
     return called.tolist(), given
+
+
+def _words(what: str, some: object, how: str) -> list[str]:
+    """Names of genes in a list of them, or in one text."""
+    _check_order(what, some, how)
+    words = _BETWEEN.split(some) if isinstance(some, str) else some if isinstance(some, Iterable) else [some]
+    found = []
+    for one in words:
+        if not isinstance(one, str):
+            raise InputError(f"{what} holds {str(one)[:40]!r} of type {type(one).__name__}; {how}.")
+        found.append(one.strip())
+    if not any(found):
+        raise InputError(f"{what} is empty; {how}.")
+    return list(filter(None, found))
+
+
+def _check_order(what: str, data: object, how: str) -> None:
+    if isinstance(data, set | frozenset):
+        raise InputError(f"{what} is a {type(data).__name__}, which has no order; {how}.")
 
 
 def _measured(genes: Iterable[str] | None) -> list[str]:

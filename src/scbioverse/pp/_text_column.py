@@ -68,7 +68,7 @@ def duplicate_of(texts: Iterable[str], names: pd.Index) -> list[str]:
     return first.where((rows["text"] != "") & (first != rows["name"]), "").tolist()
 
 
-def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, texts: list[str]) -> pd.DataFrame:
+def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, texts: Iterable[str]) -> pd.DataFrame:
     """Put texts and what was found out about them before the table's other columns.
 
     No column of the table is changed: what is found out under a name that it has, too, goes into one whose name begins

@@ -39,7 +39,6 @@ def align(
     lr: float = 1e-3,
     n_soft: int = 4,
     projector: Literal["mlp", "prototypes"] = "mlp",
-    calibrate: bool = True,
     general_text: bool = True,
     name: str = "aligned",
     key_added: str = "bioverse",
@@ -55,7 +54,8 @@ def align(
     (cross-entropy on the answer only, the choice restricted to the column's texts where there are at most 1,000), after
     which `annotate(method="score")` works. `"both"` trains both at once.
 
-    A tenth of the rows, where that makes 20, is held out to fit the confidence's temperature and to measure the result.
+    A tenth of the rows, where that makes 20, is held out to fit the confidence's temperature, for prototypes also the
+    pool of `annotate(method="cascade")`, and to measure the result.
 
     Parameters
     ----------
@@ -81,8 +81,6 @@ def align(
     projector
         `"mlp"`, or `"prototypes"` as `bioverse-small` has it: one prototype for each cell type, whose attention is a
         classifier over ontology terms, and candidate tokens (see :mod:`scbioverse.models.bioverse`).
-    calibrate
-        Fit temperatures on the rows held out and, for prototypes, the pool of `annotate(method="cascade")`.
     general_text, name, key_added, device
         Unrelated sentences are negatives, too; name of the new model; stem of the slot names; torch device or `"auto"`.
     rng
@@ -119,7 +117,7 @@ def align(
     embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)
     train, held = split_rows(texts.codes, seed)
     logger.info("aligning on %d rows with %d texts, %d held out", train.size, len(texts.names), held.size)
-    run = Alignment(new, modality, loss, embedded, texts, train, held if calibrate else held[:0], by_type)
+    run = Alignment(new, modality, loss, embedded, texts, train, held, by_type)
     history = run.train(
         fresh=start == "fresh", steps=steps, batch_size=batch_size, lr=lr, general_text=general_text, seed=seed
     )

@@ -100,7 +100,7 @@ class Alignment:
     embedded: Representation
     texts: Texts
     learned: NDArray[np.int64]  # rows to learn from
-    held: NDArray[np.int64]  # rows held out, to fit temperatures on; none where that is not wanted
+    held: NDArray[np.int64]  # rows held out, to fit temperatures on and to measure
     by_type: bool  # whether the projector has a prototype for each cell type
 
     def train(
@@ -393,11 +393,8 @@ def split_rows(codes: NDArray[np.integer], seed: int) -> tuple[NDArray[np.int64]
 def _related(cl_ids: list[str | None]) -> NDArray[np.bool_] | None:
     ontology = load_ontology()
     terms = [(i, one) for i, one in enumerate(cl_ids) if one is not None]
-    # Two texts with one meaning are among them: neither is wrong for a cell of the other.
-    pairs = [(i, j) for (i, a), (j, b) in combinations(terms, 2) if ontology.overlaps(a, b)]
-    if not pairs:
-        return None
     out = np.zeros((len(cl_ids), len(cl_ids)), dtype=bool)
-    for i, j in pairs:
-        out[i, j] = out[j, i] = True
-    return out
+    # Two texts with one meaning are among them: neither is wrong for a cell of the other.
+    for (i, a), (j, b) in combinations(terms, 2):
+        out[i, j] = out[j, i] = ontology.overlaps(a, b)
+    return out if out.any() else None
