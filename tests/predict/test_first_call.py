@@ -150,6 +150,22 @@ def test_kinds_that_the_cells_tell_apart_are_named() -> None:
     assert named({CD14: 0.8}, {CD16: 0.8}, {MONOCYTE: 0.8, CD14: 0.1}, sizes=[100, 100, 10]) == [CD14, CD16, CD14]
 
 
+def test_groups_that_are_nearly_clear_count_by_how_clear_they_are() -> None:
+    """A group at 0.79 or 0.81 of one kind is the same to a reader, and so is the level of its name."""
+    for of_first in (0.79, 0.81):
+        groups = {CD14: of_first, CD16: 1 - of_first}, {CD16: 0.97, CD14: 0.03}
+        assert named(*groups) == [CD14, CD16]
+        assert named(*groups, sizes=[300, 100]) == [MONOCYTE] * 2
+
+
+def test_a_type_with_many_kinds_gains_nothing_by_what_little_speaks_for_each() -> None:
+    microglia, kinds = "CL:0000129", [NAIVE_CD4, MEMORY_CD4, CD8, CD4, "CL:0000815", "CL:0000798", "CL:0000900"]
+    terms = [microglia, *kinds]
+    unsure = np.log([[0.46, *[0.54 / 7] * 7]])
+    assert name_groups(unsure, terms, np.array([30])).terms == [microglia]
+    assert lift(name_groups(np.log([[0.3, *[0.1] * 7]]), terms, np.array([30])).terms[0], "broad") == T
+
+
 def test_fine_names_are_below_the_usual_ones() -> None:
     groups = {NAIVE_CD4: 0.8, CD4: 0.1}, {MEMORY_CD4: 0.8}, {CD8: 0.9}
     assert named(*groups) == [CD4, CD4, CD8]

@@ -13,6 +13,7 @@ from ..errors import InputError, check_choice
 from ..knowledge.ontology import broader_among
 from ..predict.candidates import asked_whole, log_labels, read_labels
 from ..predict.decide import Calls, call_rows, compared_terms
+from ..predict.defining import DEFINING_KEYS
 from ..predict.embedding import Batch, CellEvidence, reference_stats
 from ..predict.first_call import Level, first_call, groups_told, names_known
 from ..predict.free_text import propose, write_for
@@ -192,7 +193,7 @@ class Asked:
         if self.named is None or self.options.method == "generate":
             return []
         keys = self.named.terms if self.options.find else self.named.evidence_keys
-        scored = [] if self.options.markers is False else [tuple(keys)]
+        scored = [] if self.options.markers is False else [tuple(keys), *([DEFINING_KEYS] if self.options.find else [])]
         return scored if self.compared is None else [*scored, (*self.compared[0], *self.compared[1])]
 
     def batch(self, embedded: Representation) -> Batch:
