@@ -94,14 +94,14 @@ def reading(how: Any) -> Iterator[None]:
 @contextmanager
 def hearing(how: Any) -> Iterator[None]:
     """Let cells that are alike by their own genes be found in another way."""
-    with mock.patch("scbioverse.tl._annotate.alike_cells", how):
+    with mock.patch("scbioverse.tl._annotate_asked.alike_cells", how):
         yield
 
 
 @contextmanager
 def own_terms_alone() -> Iterator[None]:
     """Let names be found among the terms that the model was trained on."""
-    with mock.patch("scbioverse.tl._annotate.names_known", lambda model, _: NAMES(model, markers=False)):
+    with mock.patch("scbioverse.tl._annotate_asked.names_known", lambda model, _: NAMES(model, markers=False)):
         yield
 
 
@@ -109,7 +109,7 @@ def own_terms_alone() -> Iterator[None]:
 def as_it_is() -> Iterator[None]:
     """Let evidence of markers count as it is, whatever cells of other types show."""
     with ExitStack() as held:
-        for room in ("tl._annotate", "predict.first_call"):
+        for room in ("tl._annotate_asked", "predict.first_call"):
             held.enter_context(mock.patch(f"scbioverse.{room}.beside_background", lambda batch, *_, **__: batch))
         yield
 
