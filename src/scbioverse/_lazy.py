@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import OptionalDependencyError
@@ -31,6 +32,13 @@ def give_accessor() -> None:
     """Make `adata.bioverse` where anndata is there; importing it is not ours to do."""
     if hasattr(sys.modules.get("anndata"), "register_anndata_namespace"):
         importlib.import_module(f"{__package__}.app.accessor")
+
+
+def file_of_package(package: str, file: str) -> Path | None:
+    """Return a file in an installed package, which is located and not run: what it depends on need not be there."""
+    spec = importlib.util.find_spec(package)
+    places = [Path(folder) / file for folder in (spec.submodule_search_locations or [] if spec else [])]
+    return next((place for place in places if place.is_file()), None)
 
 
 def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:

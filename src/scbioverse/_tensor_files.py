@@ -7,6 +7,7 @@ printed.
 from __future__ import annotations
 
 import math
+import threading
 import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -124,20 +125,27 @@ _UNSAVED = 2**24
 _FETCH = "Fetch the files again."
 
 
+_ONE_AT_A_TIME = threading.RLock()
+
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers from drawing bars and from reporting what is left out on purpose."""
+    """Keep transformers from drawing bars and from reporting what is left out on purpose.
+
+    One thread at a time: how it builds and fills a network is a state of the whole process, as its settings are.
+    """
     from transformers.utils import logging
 
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
+    with _ONE_AT_A_TIME:
+        level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bar:
+                logging.enable_progress_bar()
 
 
 def read_description(folder: Path, name: str, what: str, *, code: bool = False) -> tuple[Any, Any]:

@@ -151,7 +151,7 @@ def test_a_torch_without_the_private_checks_means_no(monkeypatch: pytest.MonkeyP
 
 
 def test_bad_dtype_and_device() -> None:
-    with pytest.raises(InputError, match="dtype='int8'; choose 'auto', 'float32', 'bfloat16'"):
+    with pytest.raises(InputError, match="dtype='int8'; choose 'auto', 'float32' or 'bfloat16'"):
         pick_dtype("int8", torch.device("cpu"))
     with pytest.raises(InputError, match="device='abacus' is not a torch device"):
         pick_device("abacus")

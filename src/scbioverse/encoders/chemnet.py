@@ -8,7 +8,6 @@ come with the package `fcd-torch` (MIT), which is located, not imported.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, selu
 
 from .._device import pick_device
+from .._lazy import file_of_package
 from .._logging import logger, shown_name
 from .._untrusted import check_plain, refusing
 from ..errors import OptionalDependencyError
@@ -198,10 +198,8 @@ class ChemNetEncoder(TextEncoder):
 
 
 def _installed() -> Path:
-    spec = importlib.util.find_spec("fcd_torch")
-    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
-        if (path := Path(folder) / FILE).is_file():
-            return path
+    if (path := file_of_package("fcd_torch", FILE)) is not None:
+        return path
     raise OptionalDependencyError(
         f"ChemNet's weights ({FILE}) are in the package 'fcd-torch', which is not installed. Install it with: "
         "pip install 'scbioverse[molecules]'  or, alone: pip install --no-deps fcd-torch"

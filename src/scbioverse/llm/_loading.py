@@ -23,7 +23,7 @@ from .._logging import logger
 from .._settings import settings
 from .._tensor_files import load_pretrained, read_description
 from .._whole import check_room, written_whole
-from ..errors import InputError, WeightsError
+from ..errors import InputError, WeightsError, check_choice
 from .resolve import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Turn `"auto"` or a name into the number type to compute in on `device`."""
+    check_choice("dtype", dtype, "auto", *_DTYPES)
     if dtype in _DTYPES:
         return _DTYPES[dtype]
-    if dtype != "auto":
-        raise InputError(f"dtype={dtype!r}; choose 'auto', {', '.join(map(repr, _DTYPES))}.")
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
@@ -66,8 +65,7 @@ def quantisation(quantize: str | None, device: torch.device, dtype: torch.dtype)
     """Return what tells transformers to pack the blocks' weights (on a GPU, by bitsandbytes), or None."""
     if quantize is None:
         return None
-    if quantize not in ("8bit", "4bit"):
-        raise InputError(f"quantize={quantize!r}; choose '8bit', '4bit' or None.")
+    check_choice("quantize", quantize, "8bit", "4bit", None)
     if device.type != "cuda":
         raise InputError(
             f"quantize={quantize!r} needs a CUDA GPU, the device is {str(device)!r}. Leave quantize out, or use a "
@@ -99,20 +97,14 @@ def load_folder(
     config, tokenizer = read_description(folder, str(folder), "a causal language model")
     if getattr(config, "is_encoder_decoder", False):
         raise WeightsError(f"{folder} cannot be loaded as a causal language model: it is an encoder-decoder model")
-    # Packed weights cannot be moved afterwards: they are put in place while they are read.
-    placed = device_map if device_map is not None else ({"": str(device)} if quantisation is not None else None)
-    options = {"device_map": placed, "quantization_config": quantisation}
+    if device_map is None and quantisation is not None:
+        # Packed weights cannot be moved afterwards: they are put in place while they are read.
+        device_map = {"": str(device)}
+    options = {"device_map": device_map, "quantization_config": quantisation, "use_safetensors": True}
     model = load_pretrained(
-        AutoModelForCausalLM,
-        folder,
-        config,
-        name=str(folder),
-        dtype=dtype,
-        use_safetensors=True,
-        trust_remote_code=False,
-        **{name: value for name, value in options.items() if value is not None},
+        AutoModelForCausalLM, folder, config, name=str(folder), dtype=dtype, trust_remote_code=False, **options
     )
-    return (model.to(device) if placed is None else model), tokenizer
+    return (model.to(device) if device_map is None else model), tokenizer
 
 
 # ------------------------------------------------------------------ the copy of a GGUF file

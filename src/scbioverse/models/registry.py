@@ -17,7 +17,7 @@ from .._hub_files import file_sha256, hub_name
 from .._settings import settings
 from ..errors import InputError, MismatchError, WeightsError
 from ..llm.resolve import KNOWN_LLMS, resolve
-from .config import CONFIG, BioVerseConfig, check_seal, read_config
+from .config import CONFIG, BioVerseConfig, check_seal, named_llm, read_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,7 +191,7 @@ def _kinds(model: Any) -> dict[str, Any]:
 
 def pull(model: str) -> dict[str, str]:
     """Fetch a model and the language model that it names, where they are not here; then :func:`verify` it."""
-    resolve(BioVerseConfig.from_dict(read_config(find(model))).llm.name)
+    resolve(named_llm(find(model)))
     return verify(model)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, MismatchError
+from .projector import check_sizes
 
 Soft = Mapping[str, Tensor | Sequence[Tensor | None]]
 # Below every id that means something elsewhere (-100 marks positions without a label).
@@ -38,8 +39,7 @@ class BioTokens(nn.Module):
             raise InputError(f"BioTokens needs at least one modality, each named once, found {list(modalities)}.")
         if wrong := [name for name in self.modalities if not name.isidentifier() or name == "task"]:
             raise InputError(f"Modality names must be plain words other than 'task', found {wrong}.")
-        if d_llm < 1 or not (math.isfinite(init_norm) and init_norm > 0):
-            raise InputError(f"d_llm and init_norm must be positive, found {d_llm} and {init_norm}.")
+        check_sizes({"d_llm": d_llm}, {}, init_norm)
         k, std = len(self.modalities), init_norm / math.sqrt(d_llm)
         self.fixed = nn.Parameter(nn.init.normal_(torch.empty(k, d_llm), std=std), requires_grad=False)
         self.trained = nn.Parameter(nn.init.normal_(torch.empty(k + 1, d_llm), std=std))

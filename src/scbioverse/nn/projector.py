@@ -21,7 +21,7 @@ def check_sizes(sizes: dict[str, int], dropped: dict[str, float], init_norm: flo
     """Raise an :class:`InputError` for sizes below one, shares outside [0, 1) and lengths that are not positive."""
     wrong = {name: size for name, size in sizes.items() if size < 1}
     if wrong:
-        raise InputError(f"Projector sizes must be at least 1, found {wrong}.")
+        raise InputError(f"Sizes must be at least 1, found {wrong}.")
     for name, share in dropped.items():
         if not 0.0 <= share < 1.0:
             raise InputError(f"{name} must lie in [0, 1), found {share}.")
