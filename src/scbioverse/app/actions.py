@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,11 @@ def act(visitor: Visitor, action: str, args: Mapping[str, Any]) -> dict[str, Any
     if action not in ACTIONS:
         raise InputError(f"there is no action {action!r:.40}.")
     return ACTIONS[action](visitor, args)
+
+
+def static(name: str) -> str:
+    """Return a file that the page is made of."""
+    return (resources.files(__package__) / "static" / name).read_text(encoding="utf-8")
 
 
 def body_limit(n_obs: int) -> int:

@@ -11,7 +11,6 @@ import json
 import secrets
 import tempfile
 import threading
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from starlette.routing import Route
 
 from .._logging import logger, printable
 from ..errors import BioverseError
-from .actions import act, body_limit
+from .actions import act, body_limit, static
 from .visitor import Visitor
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def make_app(
         given = request.query_params.get("token")
         known = visitors.get(request.cookies.get(cookie)) is not None
         if given is None:
-            return HTMLResponse(_static("index.html")) if known else PlainTextResponse(_NO_TOKEN, 403)
+            return HTMLResponse(static("index.html")) if known else PlainTextResponse(_NO_TOKEN, 403)
         if not secrets.compare_digest(given.encode(), token.encode()):
             return PlainTextResponse(_NO_TOKEN, 403)
         # The address without the token is what stays in the history.
@@ -116,11 +115,11 @@ def make_app(
             answer.set_cookie(cookie, fresh, httponly=True, samesite="lax", path="/")
         return answer
 
-    def static(request: Request) -> Response:
+    def part(request: Request) -> Response:
         name = request.path_params["name"]
-        return (
-            Response(_static(name), media_type=STATIC[name]) if name in STATIC else PlainTextResponse("not here", 404)
-        )
+        if name not in STATIC:
+            return PlainTextResponse("not here", 404)
+        return Response(static(name), media_type=STATIC[name])
 
     async def action(request: Request) -> Response:
         who = visitors.get(request.cookies.get(cookie))
@@ -161,7 +160,7 @@ def make_app(
 
     routes = [
         Route("/", index),
-        Route("/static/{name}", static),
+        Route("/static/{name}", part),
         Route("/download", download),
         Route("/api/{name}", action, methods=["POST"]),
     ]
@@ -209,7 +208,3 @@ async def _bounded(request: Request, limit: int) -> bytes | None:
         if len(body) > limit:
             return None
     return bytes(body)
-
-
-def _static(name: str) -> str:
-    return (resources.files(__package__) / "static" / name).read_text(encoding="utf-8")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import import_optional
 from .._logging import logger
 from ..errors import BioverseError
-from .actions import act
+from .actions import act, static
 from .shown import Shown
 from .visitor import Visitor
 
@@ -70,7 +69,7 @@ def widget(
         """The page; see :func:`scbioverse.widget`."""
 
         _esm = script()
-        _css = _static("page.css")
+        _css = static("page.css")
 
         def __init__(self) -> None:
             super().__init__()
@@ -99,9 +98,5 @@ def answered(visitor: Visitor, content: Any) -> dict[str, Any]:
 
 def script() -> str:
     """Return the page as one module: widgets load no others."""
-    parts = list(map(_static, ("layout.js", "parts.js", "values.js", "scatter.js", "page.js", "widget.js")))
+    parts = list(map(static, ("layout.js", "parts.js", "values.js", "scatter.js", "page.js", "widget.js")))
     return "\n".join(re.sub(r"^(import .*;\n|export (?!default))", "", part, flags=re.MULTILINE) for part in parts)
-
-
-def _static(name: str) -> str:
-    return (resources.files(__package__) / "static" / name).read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from ..knowledge.genes import gencode_genes
 from ._labelled import Labelled, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -196,7 +196,7 @@ def cellxgene(
     matrices = _matrices(adata, gene_key, layer)
     import anndata as ad
 
-    maps = {name: held for name, one in adata.obsm.items() if (held := _map_of(name, one)) is not None}
+    maps = {name: one for name, one in adata.obsm.items() if _is_map(name, one)}
     if not maps:
         raise InputError(f"adata.obsm holds no embedding called X_… with two columns (found: {sorted(adata.obsm)}).")
     out = ad.AnnData(X=matrices["X"], obs=obs, var=matrices["var"], obsm=maps)
@@ -294,22 +294,26 @@ def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[s
 
 def _counts(adata: AnnData, layer: str | None) -> tuple[str | None, Any]:
     """Find the matrix of raw counts: float32 CSR, and where it stands."""
-    there = {None, *adata.layers, *(() if adata.raw is None else ["raw"])}
-    if layer not in {*there, "raw"}:
-        raise MissingKeyError(f"adata.layers has no {layer!r} (found: {sorted(adata.layers) or 'nothing'}).")
-    places: Sequence[str | None] = [layer] if layer is not None else [None, "counts", *layer_names(adata), "raw"]
-    for place in dict.fromkeys(one for one in places if one in there):
-        blocks = []
-        for _, block in Cells.of(adata, place).blocks():
-            if block.data.size and (block.data.min() < 0 or (block.data != np.rint(block.data)).any()):
-                break
-            blocks.append(block.astype(np.float32))
-        else:
-            found = sparse.csr_matrix(sparse.vstack(blocks))
-            found.eliminate_zeros()
+    there: list[str | None] = [None, *layer_names(adata), *["raw"] * (adata.raw is not None)]
+    if layer not in there:
+        raise MissingKeyError(f"adata.layers has no {layer!r} (found: {layer_names(adata) or 'nothing'}).")
+    for place in dict.fromkeys([None, "counts", *there] if layer is None else [layer]):
+        if place in there and (found := _whole_numbers(Cells.of(adata, place))) is not None:
             return place, found
     where = "neither X, a layer nor raw holds any: add a layer." if layer is None else f"layer {layer!r} holds none."
     raise InputError(f"CELLxGENE asks for raw counts, whole numbers, and {where}")
+
+
+def _whole_numbers(cells: Cells) -> sparse.csr_matrix | None:
+    """Return a matrix of counts, float32; None where it holds others than whole numbers from 0 up."""
+    blocks = []
+    for _, block in cells.blocks():
+        if (block.data < 0).any() or (block.data != np.rint(block.data)).any():
+            return None
+        blocks.append(block.astype(np.float32))
+    found = sparse.csr_matrix(sparse.vstack(blocks))
+    found.eliminate_zeros()
+    return found
 
 
 def _named_by_id(var: pd.DataFrame, names: list[str]) -> list[str]:
@@ -341,7 +345,7 @@ def _final(adata: AnnData, source: str, kept: NDArray[np.int64]) -> tuple[Any, N
     whole = sparse.csr_matrix(sparse.vstack([block for _, block in Cells.of(adata).blocks()])).astype(np.float32)
     if not np.isfinite(whole.data).all():
         raise InputError("adata.X holds values that are not finite.")
-    if whole.data.size and whole.data.min() < 0:
+    if (whole.data < 0).any():
         logger.info("adata.X holds scaled values, which are left out: X holds the counts")
         return None
     if source != "raw":
@@ -349,21 +353,17 @@ def _final(adata: AnnData, source: str, kept: NDArray[np.int64]) -> tuple[Any, N
     if not adata.var_names.is_unique:
         raise InputError("names of genes repeat; make them unique first: adata.var_names_make_unique().")
     at = adata.var_names.get_indexer(adata.raw.var_names[kept])
-    held = np.flatnonzero(at >= 0)
-    place = sparse.csr_matrix(
-        (np.ones(held.size, np.float32), (at[held], held)), shape=(adata.n_vars, len(kept)), dtype=np.float32
-    )
-    return sparse.csr_matrix(whole @ place), at < 0
+    empty = sparse.csr_matrix((whole.shape[0], 1), dtype=whole.dtype)
+    return sparse.hstack([whole, empty], format="csr")[:, at], at < 0  # -1, of a gene that X lacks, takes the last
 
 
-def _map_of(name: str, values: Any) -> NDArray[Any] | None:
-    """Return an embedding that CELLxGENE takes, and None for others."""
+def _is_map(name: str, values: Any) -> bool:
+    """Whether CELLxGENE takes an entry of `obsm` as an embedding."""
     if not _MAP.fullmatch(name) or name.lower() == "x_spatial" or not isinstance(values, np.ndarray):
-        return None
-    numeric = np.issubdtype(values.dtype, np.number)
-    if not numeric or values.ndim != 2 or values.shape[1] < 2 or np.isinf(values).any() or np.isnan(values).all():
-        return None
-    return values
+        return False
+    if values.dtype.kind not in "iuf" or values.ndim != 2 or values.shape[1] < 2:
+        return False
+    return not (np.isinf(values).any() or np.isnan(values).all())
 
 
 def _uns(adata: AnnData, obs: pd.DataFrame, title: str) -> dict[str, Any]:

@@ -109,8 +109,7 @@ def annotation_umap(
             color=column,
             palette=shared.get(column),
             color_map="viridis",
-            vmin=0 if column in probabilities else None,
-            vmax=1 if column in probabilities else None,
+            **({"vmin": 0, "vmax": 1} if column in probabilities else {}),
             frameon=False,
             size=float(np.clip(45_000 / max(adata.n_obs, 1), 4, 60)),
             legend_loc=None,
@@ -136,7 +135,7 @@ def annotation_umap(
 
 def _columns(adata: AnnData, color: str | Sequence[str] | None, slots: Slots) -> list[str]:
     if color is None:
-        columns = [*(["cell_type"] if "cell_type" in adata.obs else []), slots.label, slots.confidence]
+        columns = [*adata.obs.columns.intersection(["cell_type"]), slots.label, slots.confidence]
     else:
         columns = [color] if isinstance(color, str) else list(color)
     check_columns(adata.obs, columns, "Run sb.tl.annotate(adata) first, or name columns with color=.")
@@ -145,13 +144,8 @@ def _columns(adata: AnnData, color: str | Sequence[str] | None, slots: Slots) ->
 
 def _shared_colours(adata: AnnData, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Colours of each column of labels; a name, or two names of one ontology term, have one colour."""
-    import pandas as pd
-
-    names = {
-        column: list(map(str, adata.obs[column].astype("category").cat.categories))
-        for column in columns
-        if not pd.api.types.is_numeric_dtype(adata.obs[column]) or pd.api.types.is_bool_dtype(adata.obs[column])
-    }
+    words = adata.obs[list(dict.fromkeys(columns))].select_dtypes(exclude="number").astype("category")
+    names = {column: list(map(str, words[column].cat.categories)) for column in map(str, words)}
     every = list(dict.fromkeys(name for its in names.values() for name in its))
     first = dict(zip(every, every, strict=True))
     if len(names) > 1:

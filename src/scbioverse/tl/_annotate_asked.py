@@ -76,19 +76,15 @@ class Options:
 
     def __post_init__(self) -> None:
         threshold, n = self.unknown_threshold, self.n_neighbors
-        if isinstance(threshold, str) and threshold != "auto":
+        if threshold not in ("auto", None) and (isinstance(threshold, str) or not 0.0 <= threshold <= 1.0):
             raise InputError(f"unknown_threshold is a number from 0 to 1, 'auto' or None, found {threshold!r}.")
-        if not (isinstance(threshold, str | None) or 0.0 <= threshold <= 1.0):
-            raise InputError(f"unknown_threshold must lie in 0 to 1, found {threshold}.")
         check_choice("level", self.level, "auto", "broad", "fine")
         if self.level != "auto" and (self.labels is not None or self.method == "generate"):
             raise InputError(
                 f"level={self.level!r} is for names that are found; with labels= or method='generate' leave it out, "
                 "and lift labels afterwards by scbioverse.tl.rollup(adata, level='broad')."
             )
-        if self.rationale not in ("group", "template", "cell", None):
-            choices = "'group', 'template', 'cell', or None for no reasons"
-            raise InputError(f"rationale={self.rationale!r}; choose {choices}.")
+        check_choice("rationale", self.rationale, "group", "template", "cell", None)
         if self.sample_key is not None and self.groupby is None:
             raise InputError(f"sample_key={self.sample_key!r} needs groupby=: it is the groups' names that are joined.")
         if self.batch_size < 1:

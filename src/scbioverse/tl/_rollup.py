@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from .._slots import Slots, check_target, takes_mudata, write_results
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError
+from ..get._labelled import Labelled
 from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.levels import lift
@@ -106,12 +107,7 @@ def rollup(
 def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> pd.DataFrame:
     """Name (`label`, NaN where missing) and ontology id (`cl_id`, empty where none) of every row's label."""
     if label_key is None:
-        absent = [slot for slot in (slots.label, slots.cl_id) if slot not in adata.obs]
-        if absent:
-            raise MissingKeyError(
-                f"adata.obs has no {absent}. Run scbioverse.tl.annotate(adata, key_added={slots.key!r}) first, or name "
-                "a column of cell types: label_key=."
-            )
+        Labelled.of(adata, slots.key, "label", "cl_id")
         names, ids = adata.obs[slots.label].astype(object), adata.obs[slots.cl_id].astype(str)
         return pd.DataFrame({"label": names.to_numpy(), "cl_id": ids.to_numpy(object)})
     column = as_categories(obs_column(adata, label_key, "label_key"), "label_key")
