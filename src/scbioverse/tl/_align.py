@@ -112,7 +112,10 @@ def align(
     seed, slots, by_type = as_seed(rng), Slots(key_added), projector == "prototypes"
     texts = read_texts(adata, text_key)
     terms = prototype_terms(texts, start, modality) if by_type else []
-    new = new_model(adata, model, use_rep, modality, llm, start, n_soft, name, seed, device, terms)
+    new = new_model(
+        adata, model, modality=modality, name=name, seed=seed, use_rep=use_rep, llm=llm, start=start, n_soft=n_soft,
+        device=device, terms=terms,
+    )  # fmt: skip
     texts = texts.said(new.config.names)
     embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)
     train, held = split_rows(texts.codes, seed)

@@ -46,13 +46,14 @@ LEAN = 0.25  # the first soft token leans to the likeliest candidate, the others
 def new_model(
     adata: AnnData | None,
     model: Any,
-    use_rep: str | None,
+    *,
     modality: str,
-    llm: str | None,
-    start: str,
-    n_soft: int,
     name: str,
     seed: int,
+    use_rep: str | None = None,
+    llm: str | None = None,
+    start: str = "fresh",
+    n_soft: int = 4,
     device: str = "auto",
     terms: Sequence[str] = (),
 ) -> BioVerse:
@@ -177,7 +178,6 @@ class Alignment:
         those of the first.
         """
         from ..models.edit import forget_terms
-        from ..train import expected_calibration_error, fit_temperature
 
         model, modality, config = self.model, self.modality, self.model.config
         if not self.by_type:
@@ -201,27 +201,37 @@ class Alignment:
             found = {f"{modality}: {method}, {accuracy}": float(self._right(method)[0].mean()) for method in judged}
             config.metrics = {**config.metrics, **found}
             return
-        measured: dict[str, float] = {}
-        config.default_labels, config.training, config.metrics = list(self.texts.names), note, measured
-        # The other rows and the thresholds belong to a projector that was another one.
-        rows = {method: replace(config.calibration[method], thresholds={}) for method in ("score", "nearest")}
-        rows["score"] = replace(rows["score"], temperature=1.0)
-        if "nearest" in learned:
-            begun = float(1.0 / model.space.head(modality).log_scale.detach().exp())
-            rows["nearest"] = replace(rows["nearest"], temperature=begun)
-        config.calibration = rows
+        config.default_labels, config.training, config.metrics = list(self.texts.names), note, {}
+        self._begin_calibration(nearest="nearest" in learned)
         for method in judged:
-            _, before = self._right(method)
-            fitted = rows[method].temperature * fit_temperature(before, self.texts.codes[self.held])
-            rows[method] = replace(rows[method], temperature=fitted)
-            right, after = self._right(method)
-            error = expected_calibration_error(np.exp(after.max(axis=1)), right)
-            measured[f"{method}, {accuracy}"] = float(right.mean())
-            measured[f"{method}, calibration error on the rows that the temperature was fitted on"] = error
+            right, error = self._fit_temperature(method)
+            config.metrics[f"{method}, {accuracy}"] = right
+            config.metrics[f"{method}, calibration error on the rows that the temperature was fitted on"] = error
         if self.by_type:
             self._add_candidate_tokens()
         if self.by_type and self.held.size:
             self._calibrate_pool()
+
+    def _begin_calibration(self, *, nearest: bool) -> None:
+        """Leave out what belongs to a projector that was another one: other rows of the calibration, and thresholds."""
+        table = self.model.config.calibration
+        rows = {method: replace(table[method], thresholds={}) for method in ("score", "nearest")}
+        rows["score"] = replace(rows["score"], temperature=1.0)
+        if nearest:
+            begun = float(1.0 / self.model.space.head(self.modality).log_scale.detach().exp())
+            rows["nearest"] = replace(rows["nearest"], temperature=begun)
+        self.model.config.calibration = rows
+
+    def _fit_temperature(self, method: str) -> tuple[float, float]:
+        """Fit the temperature of a method on the rows held out; return its accuracy and calibration error there."""
+        from ..train import expected_calibration_error, fit_temperature
+
+        rows = self.model.config.calibration
+        _, before = self._right(method)
+        fitted = rows[method].temperature * fit_temperature(before, self.texts.codes[self.held])
+        rows[method] = replace(rows[method], temperature=fitted)
+        right, after = self._right(method)
+        return float(right.mean()), expected_calibration_error(np.exp(after.max(axis=1)), right)
 
     def _right(self, method: str) -> tuple[NDArray[np.bool_], Float]:
         """Whether a method is right about the rows held out, and its log-probabilities, by the temperature as it is."""

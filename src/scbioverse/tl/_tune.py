@@ -210,7 +210,7 @@ def _begin(model: Any, modality: str, train_projector: bool, seed: int, device: 
             f"{encoder.name!r} is an encoder: its projector is new, and train_projector=False would leave it untrained."
             " Train one first: scbioverse.tl.align(adata, text_key=..., model=...)."
         )
-    return new_model(None, encoder, None, modality, None, "fresh", 4, encoder.name, seed, device)
+    return new_model(None, encoder, modality=modality, name=encoder.name, seed=seed, device=device)
 
 
 def make_lessons(
