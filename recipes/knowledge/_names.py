@@ -13,9 +13,9 @@ from _tables import read, write
 
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.names.index import build_index, load_index
-from scbioverse.knowledge.names.readings import contradicts, says_something
+from scbioverse.knowledge.names.readings import contradicts
 from scbioverse.knowledge.names.resolver import resolve_by_rules
-from scbioverse.knowledge.names.tokens import strict_key, tokens
+from scbioverse.knowledge.names.tokens import strict_key, tokens, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,11 @@ def pairs() -> Iterator[tuple[str, str, str]]:
             yield "azimuth", expanded, cl_id
 
 
+def _says_something(key: frozenset[str]) -> bool:
+    """Whether a key holds more than states, places and letters, so that it may be bundled as a name."""
+    return any(len(word) > 2 for word in key - word_set("state") - word_set("organ"))
+
+
 def build() -> str:
     """Write the table; return one line of counts."""
     ontology = load_ontology()
@@ -50,7 +55,7 @@ def build() -> str:
     shown: dict[frozenset[str], set[str]] = defaultdict(set)
     for _, label, cl_id in sorted(set(pairs())):
         key = strict_key(tokens(label))
-        if cl_id not in ontology or key in said or not says_something(key):
+        if cl_id not in ontology or key in said or not _says_something(key):
             continue
         votes[key][cl_id] += 1
         shown[key].add(" ".join(label.split()))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T, CD4, B, MONOCYTE, PODOCYTE = "CL:0000084", "CL:0000624", "CL:0000236", "CL:0000576", "CL:0000653"
-RAW = "scbioverse.tl._annotate.beside_background", "scbioverse.predict.first_call.beside_background"
+RAW = "scbioverse.tl._annotate_asked.beside_background", "scbioverse.predict.first_call.beside_background"
 
 
 @pytest.fixture

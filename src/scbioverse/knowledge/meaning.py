@@ -177,8 +177,8 @@ def _symbol(word: str) -> Meaning | None:
     word = word.strip().removesuffix("+")
     if len(word) < 2 or sum(one.isupper() or one.isdigit() for one in word) < 2 or " " in word:
         return None
-    hit = load_genes().lookup(word)
-    return Meaning("gene", gene=hit[0], how="gene") if hit else None
+    symbol = load_genes().symbol(word)
+    return Meaning("gene", gene=symbol, how="gene") if symbol else None
 
 
 def _named(text: str) -> Meaning | None:

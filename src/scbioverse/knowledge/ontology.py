@@ -235,11 +235,15 @@ def is_within(term: str, other: str) -> bool:
     return term == other or other in load_ontology().ancestors(term)
 
 
+def apart_from(cl_id: str | None) -> set[str]:
+    """Terms above a term that it is set against in published labels, see :data:`KEPT_APART`."""
+    return {above for one, above in KEPT_APART if one == cl_id}
+
+
 def broader_among(cl_ids: Iterable[str]) -> set[str]:
     """Those of some terms that others of them are kinds of, as studies use the names."""
     held = set(cl_ids)
-    pairs = ((one, above) for one in held for above in held.intersection(_lineage(one)[1:]))
-    return {above for one, above in pairs if (one, above) not in KEPT_APART}
+    return {above for one in held for above in held.intersection(_lineage(one)[1:]) - apart_from(one)}
 
 
 def without_kinds(names: Sequence[str], broad: Mapping[str, str]) -> list[str]:
@@ -268,14 +272,13 @@ def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) ->
     Ontology ids; for a candidate of None, a label that has no id, nothing counts.
     """
     candidates = list(candidates)
-    above = {one: {*_lineage(one), *(tumours_of(one) if _lineage(one) else ())} for one in {*candidates, *terms} if one}
-    offered = {one for one in candidates if one and above[one]}
     place: dict[str | None, list[int]] = {one: [] for one in candidates}
+    # Each with itself, what lies above it, and what it can come from as a tumour.
+    above = {one: {*_lineage(one), *tumours_of(one)} - apart_from(one) for one in {*place, *terms}}
     for j, term in enumerate(terms):
-        holding = {one for one in above[term] & offered if (term, one) not in KEPT_APART}
+        holding = above[term] & place.keys()
         # What another of them lies below is too broad: the term counts for the narrower one.
-        broader = {one for other in holding for one in above[other] if one != other and (other, one) not in KEPT_APART}
-        for one in holding - broader:
+        for one in holding.difference(*(above[other] - {other} for other in holding)):
             place[one].append(j)
     return [place[one] for one in candidates]
 
@@ -329,17 +332,17 @@ def _from_origins() -> frozenset[str]:
     return frozenset(below for one in ORIGINS for below in (one, *ontology.descendants(one)))
 
 
-def tumours_of(cl_id: str) -> tuple[str, ...]:
+def tumours_of(cl_id: str | None) -> tuple[str, ...]:
     """Ids of the tumour cells that can come from a type: all of :data:`TUMOURS` or none."""
     return TUMOURS if cl_id in _from_origins() else ()
 
 
-def is_held(cl_id: str, candidates: AbstractSet[str]) -> bool:
+def is_held(cl_id: str, candidates: AbstractSet[str | None]) -> bool:
     """Whether a candidate is a type or holds it."""
     return bool(candidates & {cl_id, *load_ontology().ancestors(cl_id)})
 
 
 def origins_left(candidates: Iterable[str | None]) -> list[str]:
     """Types that tumour cells can come from and that no candidate is or holds, sorted by id."""
-    offered = {one for one in candidates if one is not None}
+    offered = set(candidates)
     return sorted(one for one in _from_origins() if not is_held(one, offered))

@@ -12,7 +12,7 @@ from .._logging import and_more
 from ..io import to_counts_like
 from ..knowledge import load_genes, load_ontology
 from ..knowledge.meaning import described_labels
-from .candidates import own_labels, read_labels
+from .candidates import own_labels
 from .embedding import Batch, CellEvidence
 from .pool import pool, weights_of
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Of a label above what is meant, as "lymphocyte" is above "T cell", some cells may be of it.
 ABOVE = 0.5
 _DEPTH = 1e4
+_JOINED = {"and": np.minimum.reduce, "or": np.maximum.reduce}
 # Where all kinds of a label have far less than this, nothing tells which of them a cell is of.
 _LEAST = 0.01
 
@@ -46,16 +47,15 @@ class CellsMeant:
 
     def __init__(self, embedded: Representation, model: BioVerse, meanings: Sequence[Meaning]) -> None:
         self.cells: Cells = embedded.cells
-        own = list(model.config.default_labels)
-        asked = [part for one in meanings for part in one.all_parts() if part.op == "terms" and part.how == "name"]
-        named = dict.fromkeys(term for part in asked for term in part.terms)
-        ontology = load_ontology()
-        lacking = [one for one in named if not any(ontology.is_within(label, one) for label in own)]
-        beside = [one for one in lacking if one.startswith("CL:")]
-        candidates = own_labels([*own, *beside], model.config.names) if beside else read_labels(None, model)
+        own, ontology = list(model.config.default_labels), load_ontology()
+        parts = [part for one in meanings for part in one.all_parts()]
+        named = dict.fromkeys(term for part in parts if part.how == "name" for term in part.terms)
+        held = {above for label in own for above in (label, *ontology.ancestors(label))}
+        beside = [one for one in named if one.startswith("CL:") and one not in held]
+        candidates = own_labels([*own, *beside], model.config.names)
         self.labels = [str(one.cl_id) for one in candidates]
         self._embedded, self._model, self._candidates = embedded, model, candidates
-        self._genes = dict.fromkeys(part.gene for one in meanings for part in one.all_parts() if part.op == "gene")
+        self._genes = dict.fromkeys(part.gene for part in parts if part.gene)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
@@ -89,13 +89,13 @@ class CellsMeant:
         return and_more(names, most) or "no type that this model knows"
 
     def _score(self, meaning: Meaning) -> NDArray[np.float64]:
-        if all(part.op != "gene" for part in meaning.all_parts()):
+        if not any(part.gene for part in meaning.all_parts()):
             return np.clip(self.probabilities @ self._weights(meaning)[0], 0, 1)
         if meaning.op == "gene":
             level = self._levels[meaning.gene]
             return np.where(level > 0, 0.5 + level / (2 + 2 * level), 0.0)
-        found = np.stack(list(map(self._score, meaning.parts)))
-        return 1 - found[0] if meaning.op == "not" else found.min(axis=0) if meaning.op == "and" else found.max(axis=0)
+        found = list(map(self._score, meaning.parts))
+        return 1 - found[0] if meaning.op == "not" else _JOINED[meaning.op](found)
 
     def _weights(self, meaning: Meaning) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """How far each label is surely, and how far it may be, what is meant."""
@@ -108,12 +108,12 @@ class CellsMeant:
         if meaning.op == "not":
             sure, maybe = parts[0]
             return 1 - maybe, 1 - sure
-        best = np.minimum.reduce if meaning.op == "and" else np.maximum.reduce
+        best = _JOINED[meaning.op]
         return best([one for one, _ in parts]), best([one for _, one in parts])
 
     def missing(self, meaning: Meaning) -> list[str]:
         """Genes of it that were not measured."""
-        genes = dict.fromkeys(part.gene for part in meaning.all_parts() if part.op == "gene")
+        genes = dict.fromkeys(part.gene for part in meaning.all_parts() if part.gene)
         return [one for one in genes if one not in self._levels]
 
     @cached_property

@@ -174,12 +174,12 @@ def compared_terms(
 
     `needed` and `found` as of :func:`compare_outside`.
     """
-    vocabulary = tuple(one for one in model.config.default_labels if one.startswith("CL:"))
-    terms = tuple(one for one in candidates.terms if one is not None)
-    unresolved = any(label.cl_id is None for label in candidates)
     # Rows with shortlists are offered the whole ontology: nothing is outside.
-    if modality != "cell" or model.text_space is None or unresolved or candidates.shortlist is not None:
+    placed = modality == "cell" and model.text_space is not None and candidates.shortlist is None
+    if not placed or None in [label.cl_id for label in candidates]:
         return None
+    vocabulary = tuple(one for one in model.config.default_labels if one.startswith("CL:"))
+    terms = tuple(filter(None, candidates.terms))
     kinds = {lift(one, "broad") for one in terms} if found else ()
     outside = [one for one in outside_terms(vocabulary, terms) if lift(one, "broad") not in kinds]
     # What tumour cells are like, their own description does not say.

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from scipy.special import softmax
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .neighbours import Neighbours
 
 Choose = Literal["combined", "nearest", "consensus", "aligned"]
-CHOICES = ("combined", "nearest", "consensus", "aligned")
+CHOICES: tuple[Choose, ...] = get_args(Choose)
 NOTHING_SIMILAR = "Nothing known is similar."
 # Similarity that makes a neighbour count e times as much as another, in units of the similarity itself.
 SOFTNESS = 0.05

@@ -238,12 +238,11 @@ def _unshown(batch: Batch, candidates: Candidates, note: Mapping[str, Any]) -> N
     out, ontology, terms = np.zeros((len(batch), len(candidates)), dtype=bool), load_ontology(), candidates.terms
     if batch.evidence is None or not note.get("weight"):
         return out
-    held = [
-        at
-        for at, (label, term) in enumerate(zip(candidates, terms, strict=True))
-        if label.genes and term
-        and any(one and ontology.is_within(term, one) for one in (*terms[:at], *terms[at + 1 :]))
-    ]  # fmt: skip
+    held = []
+    for at, label in enumerate(candidates):
+        if label.genes and (term := terms[at]) is not None:
+            at_or_above = {term, *ontology.ancestors(term)}
+            held += [at] if sum(one in at_or_above for one in terms) > 1 else []
     if held:
         # What the cell itself shows, whatever others do. One walk through the cells for all; of much data the sums lie
         # on the disk.

@@ -207,10 +207,5 @@ def names_a_cell(key: Key) -> bool:
     return any(not is_gene(word) and (len(word) > 3 or word in _SHORT) for word in _own_words(key))
 
 
-def says_something(key: Key) -> bool:
-    """Whether a key holds more than states, places and letters, so that it may be bundled as a name."""
-    return any(len(word) > 2 for word in _own_words(key))
-
-
 def _own_words(key: Key) -> Key:
     return key - word_set("state") - word_set("organ")

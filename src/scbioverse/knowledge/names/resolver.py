@@ -253,14 +253,11 @@ def _either(text: str, index: NameIndex) -> Hit | None:
     parts = [tokens(part) for part in _SPLIT.split(_BRACKETED.sub(" ", text)) if part.strip()]
     if len(parts) < 2 or any(all(map(is_gene, found)) for found in parts):
         return None
-    state = word_set("state")
-    hits = [index.get(found) or index.get([token for token in found if token not in state]) for found in parts]
+    hits = [index.get(found) or index.get(set(found) - word_set("state")) for found in parts]
     if None in hits:
         return None
-    ids = [hit[0] for hit in hits if hit]
-    ontology = load_ontology()
-    above = (ids[0], *ontology.ancestors(ids[0]))
-    shared = [one for one in above if all(ontology.is_within(other, one) for other in ids)]
+    ids, ontology = [hit[0] for hit in hits if hit], load_ontology()
+    shared = set.intersection(*({one, *ontology.ancestors(one)} for one in ids))
     specific = [one for one in shared if one in ids or len(ontology.descendants(one)) <= 200]
     # The deepest shared term; the id breaks ties so that the order of the parts does not matter.
     best = max(specific, key=lambda one: (ontology.depth(one), one), default=None)
