@@ -11,6 +11,7 @@ import json
 import secrets
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,33 +97,57 @@ def make_app(
 
     `hosts` are the names that requests may give this server; servers on other ports of one machine need other cookies.
     """
-    limit = body_limit(visitors.shown.n)
+    site = _Site(visitors, token, cookie)
+    routes = [
+        Route("/", site.index),
+        Route("/static/{name}", site.part),
+        Route("/download", site.download),
+        Route("/api/{name}", site.action, methods=["POST"]),
+    ]
+    guards = [Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)]
+    return Starlette(routes=routes, middleware=guards)
 
-    def index(request: Request) -> Response:
-        given = request.query_params.get("token")
-        known = visitors.get(request.cookies.get(cookie)) is not None
+
+@dataclass(frozen=True)
+class _Site:
+    """What is answered to whom."""
+
+    visitors: Visitors
+    token: str
+    cookie: str
+
+    def who(self, request: Request) -> Visitor | None:
+        """Return who asks; None for one without our cookie."""
+        return self.visitors.get(request.cookies.get(self.cookie))
+
+    def index(self, request: Request) -> Response:
+        """Show the page, or let in who brings the token."""
+        given, known = request.query_params.get("token"), self.who(request) is not None
         if given is None:
             return HTMLResponse(static("index.html")) if known else PlainTextResponse(_NO_TOKEN, 403)
-        if not secrets.compare_digest(given.encode(), token.encode()):
+        if not secrets.compare_digest(given.encode(), self.token.encode()):
             return PlainTextResponse(_NO_TOKEN, 403)
         # The address without the token is what stays in the history.
         answer = RedirectResponse("/", 303)
-        if not known:
-            fresh = visitors.new()
-            if fresh is None:
-                text = f"{visitors.most} visitors have corrections here. Start a server of your own, or wait."
-                return PlainTextResponse(text, 503)
-            answer.set_cookie(cookie, fresh, httponly=True, samesite="lax", path="/")
+        if known:
+            return answer
+        fresh = self.visitors.new()
+        if fresh is None:
+            text = f"{self.visitors.most} visitors have corrections here. Start a server of your own, or wait."
+            return PlainTextResponse(text, 503)
+        answer.set_cookie(self.cookie, fresh, httponly=True, samesite="lax", path="/")
         return answer
 
-    def part(request: Request) -> Response:
+    def part(self, request: Request) -> Response:
+        """Hand out a file that the page is made of."""
         name = request.path_params["name"]
         if name not in STATIC:
             return PlainTextResponse("not here", 404)
         return Response(static(name), media_type=STATIC[name])
 
-    async def action(request: Request) -> Response:
-        who = visitors.get(request.cookies.get(cookie))
+    async def action(self, request: Request) -> Response:
+        """Do what the page asks for."""
+        who = self.who(request)
         if who is None:
             return _failed(_NO_TOKEN, 403)
         origin = request.headers.get("origin")
@@ -130,6 +155,7 @@ def make_app(
             return _failed("requests of other pages are not answered.", 403)
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return _failed("arguments are JSON.", 415)
+        limit = body_limit(self.visitors.shown.n)
         body = await _bounded(request, limit)
         if body is None:
             return _failed(f"a request may hold {limit} bytes.", 413)
@@ -141,8 +167,9 @@ def make_app(
             return _failed("arguments are a JSON object.", 400)
         return await run_in_threadpool(_acted, who, request.path_params["name"], args)
 
-    def download(request: Request) -> Response:
-        who = visitors.get(request.cookies.get(cookie))
+    def download(self, request: Request) -> Response:
+        """Hand out the data with the labels as this visitor left them."""
+        who = self.who(request)
         # A link on another site would bring the cookie along; browsers say where a request comes from.
         if who is None or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return PlainTextResponse(_NO_TOKEN, 403)
@@ -153,19 +180,9 @@ def make_app(
         except (OSError, ValueError, TypeError) as error:
             folder.cleanup()
             return PlainTextResponse(f"the file cannot be written: {printable(str(error))}", 507)
-        name = f"{Path(visitors.shown.title or 'cells').stem}.annotated.h5ad"
-        return FileResponse(
-            place, media_type="application/x-hdf5", filename=name, background=BackgroundTask(folder.cleanup)
-        )
-
-    routes = [
-        Route("/", index),
-        Route("/static/{name}", part),
-        Route("/download", download),
-        Route("/api/{name}", action, methods=["POST"]),
-    ]
-    guards = [Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)]
-    return Starlette(routes=routes, middleware=guards)
+        name = f"{Path(self.visitors.shown.title or 'cells').stem}.annotated.h5ad"
+        done = BackgroundTask(folder.cleanup)
+        return FileResponse(place, media_type="application/x-hdf5", filename=name, background=done)
 
 
 class _Headers:

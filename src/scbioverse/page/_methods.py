@@ -12,7 +12,7 @@ from .._logging import shown_name
 from ..io import Cells
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from anndata import AnnData
 
@@ -54,80 +54,91 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
     record: Mapping[str, Any] = records.get(slots.step("annotate"), {})
     if not record:
         return "The record of the annotation is not in this file, so that nothing can be said of how it was made.", []
-    versions, method = dict(record.get("versions", {})), str(record.get("method"))
-    ours = versions.pop("scbioverse", "(version not recorded)")
-    candidates, groupby, llm = record.get("labels") or [], record.get("groupby"), str(record.get("llm"))
-    none_given, layer = record.get("found") or "level" in record, record.get("layer")
-    matrix = f"layer {shown_name(str(layer))}" if layer else "the matrix X"
-    groups = "the groups given were" if groupby else "groups of alike cells were found and"
-    lifted = "called unknown" if record.get("parents") is None else "replaced by a parent term or called unknown"
-    near, threshold = record.get("n_neighbors"), record.get("unknown_threshold")
-    background = (record.get("markers") or {}).get("background") or {}
+    said = [*_made_by(adata, record), *_chosen_from(record), *_decided_by(record)]
     corrected = int((adata.obs.get(f"{slots.label}_corrected", pd.Series(dtype=bool)) == True).sum())  # noqa: E712
-    # What decides whether a sentence is said, and the sentence.
-    sentences = [
-        (
-            True,
-            f"{adata.n_obs:,} cells were labelled with scbioverse {ours} "
-            f"({', '.join(f'{name} {number}' for name, number in versions.items())}).",
-        ),
-        (
-            True,
-            f"The model was {shown_name(str(record.get('model')))} (fingerprint {str(record.get('fingerprint'))[:12]}),"
-            f" with the frozen language model {shown_name(llm)} (sha256 {str(record.get('llm_sha256'))[:12]}).",
-        ),
-        (
-            True,
-            f"Expression was read from {matrix}; labels were chosen by {_METHODS.get(method, method)} (method "
-            f"{method!r}).",
-        ),
-        (
-            Cells.of(adata).unlisted,
-            "Rows are lists of genes in order, of which values were made: none was measured, and a gene that is not "
-            "listed was not taken for silent.",
-        ),
-        (
-            none_given,
-            f"No candidates were given: {groups} named on the level {record.get('level')!r}, and every cell was called "
-            f"among these {len(candidates)} names.",
-        ),
-        (
-            record.get("heard"),
-            f"The mean probability of the {record.get('heard')} cells that are most like it, by 30 principal "
-            "components of the 1,000 most variable genes, was a prior for each cell.",
-        ),
-        (
-            background,
-            "What cells of other types show of the markers of a type was taken from its evidence "
-            f"({len(background)} candidates).",
-        ),
-        (candidates and not none_given, f"The {len(candidates)} candidates were {_listed(candidates)}."),
-        (groupby, f"Cells of one group of {shown_name(str(groupby))!r} got one label, by mean log-probability."),
-        (near, f"Log-probabilities were averaged over {near} mutual nearest neighbours."),
-        (threshold, f"Labels with a confidence below {threshold} were {lifted}."),
-        (
-            record.get("rationale"),
-            "Each gene that a reason names passed a one-sided Mann-Whitney test on these cells; those for which the "
-            "evidence gives a source are known markers of the label or of a broader type.",
-        ),
-        (True, f"The random seed was {record.get('seed')}."),
-        (corrected, f"{corrected:,} labels were changed by hand afterwards."),
-        (axis_name == "UMAP", "The map is a UMAP."),
-    ]
+    if corrected:
+        said.append(f"{corrected:,} labels were changed by hand afterwards.")
+    cited = ["scbioverse", "anndata"]
+    if "smollm2" in str(record.get("llm")).lower():
+        cited.append("smollm2")
+    if _none_given(record) and not record.get("groupby"):
+        cited.append("leiden")
+    cited.append("cl")
+    if record.get("n_neighbors"):
+        cited.append("propagation")
+    if axis_name == "UMAP":
+        said.append("The map is a UMAP.")
+        cited += ["umap", "scanpy"]
     claims = records.get(slots.step("evidence"), {"columns": [], "rows": []})
     sources = " ".join(pd.DataFrame(claims["rows"], columns=claims["columns"]).get("source", pd.Series()).astype(str))
-    cited = {
-        "scbioverse": True,
-        "anndata": True,
-        "smollm2": "smollm2" in llm.lower(),
-        "leiden": none_given and not groupby,
-        "cl": True,
-        "propagation": near,
-        "umap": axis_name == "UMAP",
-        "scanpy": axis_name == "UMAP",
-        **{name: name in sources for name in _MARKER_TABLES},
-    }
-    return " ".join(said for holds, said in sentences if holds), [CITATIONS[one] for one in cited if cited[one]]
+    cited += [name for name in _MARKER_TABLES if name in sources]
+    return " ".join(said), [CITATIONS[one] for one in cited]
+
+
+def _none_given(record: Mapping[str, Any]) -> bool:
+    """Whether names were found, and no candidates given."""
+    return bool(record.get("found")) or "level" in record
+
+
+def _made_by(adata: AnnData, record: Mapping[str, Any]) -> Iterator[str]:
+    """Say what was run, and on what."""
+    versions, method, layer = dict(record.get("versions", {})), str(record.get("method")), record.get("layer")
+    ours = versions.pop("scbioverse", "(version not recorded)")
+    others = ", ".join(f"{name} {number}" for name, number in versions.items())
+    yield f"{adata.n_obs:,} cells were labelled with scbioverse {ours} ({others})."
+    yield (
+        f"The model was {shown_name(str(record.get('model')))} (fingerprint {str(record.get('fingerprint'))[:12]}), "
+        f"with the frozen language model {shown_name(str(record.get('llm')))} (sha256 "
+        f"{str(record.get('llm_sha256'))[:12]})."
+    )
+    matrix = f"layer {shown_name(str(layer))}" if layer else "the matrix X"
+    chosen = f"{_METHODS.get(method, method)} (method {method!r})"
+    yield f"Expression was read from {matrix}; labels were chosen by {chosen}."
+    if Cells.of(adata).unlisted:
+        yield (
+            "Rows are lists of genes in order, of which values were made: none was measured, and a gene that is not "
+            "listed was not taken for silent."
+        )
+
+
+def _chosen_from(record: Mapping[str, Any]) -> Iterator[str]:
+    """Say which candidates there were, and what was known of them."""
+    candidates, groupby = record.get("labels") or [], record.get("groupby")
+    if _none_given(record):
+        groups = "the groups given were" if groupby else "groups of alike cells were found and"
+        yield (
+            f"No candidates were given: {groups} named on the level {record.get('level')!r}, and every cell was called "
+            f"among these {len(candidates)} names."
+        )
+    if heard := record.get("heard"):
+        yield (
+            f"The mean probability of the {heard} cells that are most like it, by 30 principal components of the 1,000 "
+            "most variable genes, was a prior for each cell."
+        )
+    if background := (record.get("markers") or {}).get("background"):
+        yield (
+            "What cells of other types show of the markers of a type was taken from its evidence "
+            f"({len(background)} candidates)."
+        )
+    if candidates and not _none_given(record):
+        yield f"The {len(candidates)} candidates were {_listed(candidates)}."
+    if groupby:
+        yield f"Cells of one group of {shown_name(str(groupby))!r} got one label, by mean log-probability."
+
+
+def _decided_by(record: Mapping[str, Any]) -> Iterator[str]:
+    """Say how labels were decided, and what their reasons rest on."""
+    if near := record.get("n_neighbors"):
+        yield f"Log-probabilities were averaged over {near} mutual nearest neighbours."
+    if threshold := record.get("unknown_threshold"):
+        lifted = "called unknown" if record.get("parents") is None else "replaced by a parent term or called unknown"
+        yield f"Labels with a confidence below {threshold} were {lifted}."
+    if record.get("rationale"):
+        yield (
+            "Each gene that a reason names passed a one-sided Mann-Whitney test on these cells; those for which the "
+            "evidence gives a source are known markers of the label or of a broader type."
+        )
+    yield f"The random seed was {record.get('seed')}."
 
 
 def provenance(adata: AnnData) -> str:
