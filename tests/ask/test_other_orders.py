@@ -66,6 +66,11 @@ NUMBERS = {
         pd.crosstab(t["t"].cell_type, t["t"].condition).to_numpy().all()
     ),
     "cells | Does every cluster contain B cells?": lambda t: t["is_"]("B").groupby(t["t"].leiden).any().all(),
+    "cells | What is the CD4/CD8 ratio?": lambda t: t["is_"]("CD4").sum() / t["is_"]("CD8").sum(),
+    "cells | Do both conditions have B cells?": lambda t: t["is_"]("B").groupby(t["t"].condition).any().all(),
+    "cells | Average number of genes for each NK cell": lambda t: t["t"].n_genes[t["is_"]("NK")].mean(),
+    "cells | Are there more CD3D+ cells than CD3D- cells?": lambda t: t["e"]("CD3D").mean() > 0.5,
+    "study | How many cells whose age is not missing?": lambda t: t["s"].age.notna().sum(),
     "molecules | What is the difference in logP between caffeine and aspirin?": lambda t: (
         abs(t["v"].logp["aspirin"] - t["v"].logp["caffeine"])
     ),
@@ -77,7 +82,10 @@ cells | How many genes does cluster 7 express? | Are there cells that are both B
 cells | Are there B cells and T cells in donor1? | Which clusters contain B cells and T cells?
 cells | Do both donors contain B cells? | Average pct_mito in both donors | How many B cells, in percentage points?
 cells | Is LYZ not found in more B cells than CD79A? | Is LYZ expressed in more B cells than CD79A and CD3D?
-cells | How many donors are left? | Which other cells express CD3D? | Which has more B cells, T cells or NK cells?"""
+cells | How many donors are left? | Which other cells express CD3D? | Which has more B cells, T cells or NK cells?
+cells | Is CD3D in all? | How many cells have CD3D or CD8A or LYZ but not both?
+cells | How many cells have unknown UMI counts?
+cells | What is the 5th most common cell type among T cells? | How many T cells are there, in abundance?"""
 TRAPS = [f"{name} | {one}" for name, *some in (line.split(" | ") for line in REFUSED.splitlines()) for one in some]
 
 
@@ -215,7 +223,13 @@ def test_genes_that_are_expressed_the_most():
     answer, _ = asked("cells | Which gene is detected in the most NK cells?")
     counts = (inside > 0).sum(axis=0)
     assert set(answer.value) == set(adata.var_names[counts == counts.max()])
+    assert asked("cells | Which genes are most often detected in NK cells?")[0].value == answer.value
     assert not asked("cells | Which genes are most expressed in each cluster?")[0].computed
+
+
+def test_a_type_finer_than_the_labels_is_told_and_not_counted():
+    assert "CL:0000980" in asked("cells | What is a plasmablast?")[0].text
+    assert asked("cells | How many plasmablasts are there?")[0].kind == "refusal"
 
 
 def test_a_refusal_says_how_the_rest_would_be_read():

@@ -257,7 +257,9 @@ class _Filling:
         require(self.found.pop("show") == "rank" and self.found["order"] == "most")
         require(all(one.value == self.names.rows.usual("total_counts") for one in self.links("level")))
         # "Most detected" may be in the most cells, or with the most counts.
-        require(self.links("how") or all(one.key == "expressed" for one in self.links("seen")))
+        how = self.links("how")
+        require(how or all(one.key == "expressed" for one in self.links("seen")))
+        self.found.setdefault("words", "cells" if pick(how, "OFTEN") else "")
 
 
 def _limit(link: Link) -> tuple[str, float, bool]:
@@ -276,7 +278,9 @@ def _check(query: Query, parts: Parts, names: Names) -> None:
     held, rank = query.where, query.show == "rank"
     require(possible(held, names))
     require(len(query.of) == FIELDS.get(query.want, len(query.of)))
-    require(query.want != "count" or not query.of_left_out)
+    if query.want == "count" and query.of_left_out:
+        # None of those that were left out can be called the least, or the third.
+        require(query.order == "most" and not {"n", "ord"} & {*parts})
     # "Expressed in every cell", "which clusters have all T cells": it is not asked for some.
     some = query.want == "count" and query.check == (">", 0.0)
     require(not some or not pick(chain.from_iterable(parts.values()), "ALL"))

@@ -35,6 +35,7 @@ _HOW_MANY: dict[str, tuple[str, int | None]] = {
 _MOST_LISTED, _GROUPS_SHOWN = 6, 12
 _DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER", "ABSENT")
 _MEASURED = frozenset(["measured", "measure", "present", "profiled", "available", "captured", "assayed", "detectable"])
+_PERCENT = frozenset(["percent", "%", "per cent", "pct", "percentage"])
 # Words for what is counted of a gene or a cell.
 _COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mrna", "molecule"])
 
@@ -107,8 +108,10 @@ def named_genes(links: Links, _: Names) -> Links:
     """Read genes of which it is asked whether they were measured; whether they are expressed is another question."""
     named, seen = pick(links, "FIELD", "NOGENE"), [one.key for one in pick(links, "SEEN")]
     fields = tuple(one.value if one.role == "FIELD" else f"gene:{one.value}" for one in named)
-    asked = {*seen} <= _MEASURED and all(one.startswith("gene:") for one in fields)
-    return [links[0], joined(named, "NAMED", fields)] if asked else links
+    # "Is CD3D in all" is no such question.
+    asked = {*seen} <= _MEASURED and (seen or pick(links, "GENES", "WHICH", "WHAT", "LIST"))
+    mine = asked and all(one.startswith("gene:") for one in fields)
+    return [links[0], joined(named, "NAMED", fields)] if mine else links
 
 
 def how_old(links: Links, _: Names) -> Links:
@@ -127,9 +130,9 @@ def in_percent(links: Links, _: Names) -> Links:
     """Read "how many of the T cells, in percent" as which share of them."""
     at = len(links) - roles_of(links)[::-1].index("SHARE")
     first, *middle = without_last(links[: at - 1], _, "COMMA")
-    spread = first.role in ("SPREAD", "COMPOSITION")
-    asked = first.but("COMPOSITION", value="share") if spread else first.but("SHARE")
-    return [asked, *middle]
+    if first.role in ("SPREAD", "COMPOSITION"):
+        return [first.but("COMPOSITION", value="share"), *middle]
+    return [first.but("SHARE"), *middle] if links[at - 1].said in _PERCENT else links
 
 
 # ---------------------------------------------------------------- what is measured
@@ -194,8 +197,11 @@ def lost(links: Links, names: Names) -> Links:
     name = field.value if field.role == "MEASURE" else f"obs:{field.value}"
     role = "PRED" if pick(links, "HAVE", "LACK", "BE") else "TRAIT"
     if _counted(field) and name in map(names.rows.usual, COMPUTED):
-        return [joined(links, role, Where(op="=", field=name, values=(0,)))]
-    return [joined(links, role, Where(op="missing", field=name))] if name.startswith("obs:") else links
+        # Of "unknown counts" it is not said that there are none.
+        return links if pick(links, "MISSING") else [joined(links, role, Where(op="=", field=name, values=(0,)))]
+    where = Where(op="missing", field=name)
+    made = joined(links, role, where.negated() if pick(links, "NOT") else where)
+    return [made] if name.startswith("obs:") else links
 
 
 def quantile(links: Links, names: Names) -> Links:
@@ -292,11 +298,10 @@ def choice(links: Links, names: Names) -> Links:
     return [Link("WHICH", "which"), Link("OF", "of"), *made, *without(rest, "WHICH", "COMMA")]
 
 
-def two_groups(links: Links, names: Names) -> Links:
-    """Read "in both conditions" as by condition where there are two."""
-    column = links[-1]
-    two = len(names.rows.groups(column.value).names) == 2
-    return [column.but("BYCOL", said=said_of(links))] if two else mark(links, names)
+def two_groups(links: Links, names: Names, role: str) -> Links:
+    """Read "in both conditions" as by condition where there are two, "both donors have" as all donors."""
+    two = len(names.rows.groups(links[-1].value).names) == 2
+    return [links[0].but(role), links[-1]] if two else mark(links, names)
 
 
 def of_last(links: Links, names: Names) -> Links:
@@ -315,7 +320,7 @@ def rest(links: Links, _: Names) -> Links:
 def rows_listed(links: Links, names: Names) -> Links:
     """Read rows that are listed as those of which one is asked for."""
     parts = [names.row(one) for one in pick(links, "ROW")]
-    where = parts[0].model_copy(update={"values": tuple(value for one in parts for value in one.values), "said": ""})
+    where = parts[0].but(values=tuple(value for one in parts for value in one.values), said="")
     made = joined(pick(links, "ROW"), "WHERE", where)
     return [made] if links[0].role == "ROW" else [links[0], made, Link("COMMA", ",")]
 
@@ -413,7 +418,7 @@ def _of_list(items: tuple[Where, ...], low: int, high: int) -> Where | None:
 def not_both(links: Links, names: Names) -> Links:
     """Read "CD4 or CD8A but not both"."""
     held = pick(links, "HAS", "TRAIT", "PRED")[0]
-    two = held.value.op == "or"
+    two = held.value.op == "or" and len(held.items) == 2
     return [joined(links, held.role, _of_list(held.items, 1, 1))] if two else mark(links, names)
 
 
@@ -455,7 +460,7 @@ def stated(links: Links, names: Names, role: str = "") -> Links:
 def lack_all(links: Links, names: Names) -> Links:
     """Read "lack both A and B", "negative for A and B" as having none; "without both", "lack either" may mean one."""
     held, said = pick(links, "HAS")[0], roles_of(pick(links, "BOTH", "EITHER"))
-    all_of = held.value.op == "and"
+    all_of = held.value.op == "and" and len(held.items) > 1
     if not said and not (all_of and links[0].key.endswith(" for")):
         return links
     plain = all_of and "not" not in {one.op for one in held.items}  # "negative for A and no B"

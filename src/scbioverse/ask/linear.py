@@ -226,7 +226,7 @@ def _check(query: Query) -> None:
         "which groups": shown in ("groups", "any") and None in (query.by, query.check),
         "groups of a column twice": query.then is not None and query.then == query.by,
         "a rank of what": shown == "rank" and number and query.by is None and not sides,
-        "groups that were left out are the least": query.of_left_out,
+        "groups that were left out are the least": query.of_left_out and query.order == "least",
         "two are compared": shown in ("ratio", "difference") and sides != 2,
     }
     for what, holds in bad.items():

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from .query import Where, in_column
 from .rows import CLUSTERS
 from .slips import LEAST_SWAPPED, spellings, spelt_anew
 from .type_names import TypeNames
-from .words import SOFT, Link, Word, closed_words, key_of, named, pick, roles_of, without, words_of
+from .words import SOFT, Link, Word, closed_words, key_of, named, pick, without, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,13 +63,13 @@ class Names:
             self._add(key, Link(role, " ".join(key), _VALUES.get(role, lambda value, _: value)(value, rows)))
         self._name_data()
         self.closed = frozenset(key for key, held in self.held.items() if held[0].role not in SOFT)
-        self._add_phrases("ROWSTOO", named("@ROWSTOO")[self.modality])
         self._name_properties()
         self._name_measures()
         self._name_columns()
         self._name_values()
         self._name_together()
         self._add_phrases("ROWS", named("@ROWS")[self.modality])
+        self._add_phrases("ROWSTOO", [one for one in named("@ROWSTOO")[self.modality] if key_of(one) not in self.held])
         # Names that are also words, elements or numbers are named in quotes, or as "molecule 7".
         for said, found in rows.row_names.items():
             key = key_of(said)
@@ -92,12 +93,13 @@ class Names:
         """Pass over "in this atlas" and "our data" where no column is called so."""
         parts, called = named("@DATA"), {word for name in self.rows.columns for word in key_of(name)}
         called |= {name.casefold() for column in self.rows.columns for name in self.rows.groups(column).names}
-        for noun in [one for some in ("noun", "part", "body") for one in parts[some] if not called & {*one.split()}]:
-            # "The blood" may be one of several tissues.
-            wholes = [f"{one} {noun}" for one in parts["this"] if noun not in parts["body"] or one == "this"]
+        # "The blood" may be one of several tissues.
+        for kind, this in {"noun": parts["this"], "part": parts["this"], "body": ("this",)}.items():
+            free = [one for one in parts[kind] if called.isdisjoint(one.split())]
+            wholes = [" ".join(some) for some in product(this, free)]
             bare = [one for one in wholes if not one.startswith("the ")]
-            role = "-" if noun in parts["noun"] else "HERE"
-            self._add_phrases(role, [*bare, *(f"{front} {one}" for front in parts["front"] for one in wholes)])
+            role = "-" if kind == "noun" else "HERE"
+            self._add_phrases(role, [*bare, *map(" ".join, product(parts["front"], wholes))])
 
     def _name_hyphened(self) -> None:
         """Name genes that are cut into words as they are written: "HLA-DRA"."""
@@ -299,10 +301,9 @@ class Names:
         return spellings(self.held, self.closed, {cl_id for one in self.rows.types.values() for cl_id in one.values()})
 
     def _linked(self, words: list[Word]) -> list[Link]:
-        at = 0
-        found: list[Link] = []
+        at, found = 0, [Link("", "")]
         while at < len(words):
-            link, n = self._at(words, at, "".join(roles_of(without(found, "-")[-1:])))
+            link, n = self._at(words, at, found[-1].role)
             before, some = words[at - 1].key if at else "", words[at : at + n]
             if [(one.one, one.quoted) for one in some] == [("other", False)] and link.role in ("WHERE", "TWICE"):
                 link = link.but("?")  # it may be a label, or say: than these
@@ -311,9 +312,9 @@ class Names:
                 link = Link("MIXED", f"non-{link.said}")
             elif before == "the" and link.role == "TOP":
                 link = replace(link, said=f"the {link.said}")  # "in the most cells", not "in most cells"
-            found.append(link)
+            found += without([link], "-")
             at += n
-        return without(found, "-")
+        return found[1:]
 
     def _at(self, words: list[Word], at: int, before: str) -> tuple[Link, int]:
         """Link the words that begin at a place, behind a word of a role; return how many these are, too."""

@@ -198,9 +198,10 @@ def found_group(links: Sequence[Link], at: int, before: Query, names: Names, spe
     if before.by is None or before.then or before.against or not (asked and (column or it)):
         return None
     found = run(before, names.rows, speech).value or ()
-    several = bool(found) and column and key in ("these", "those")  # "these clusters"
-    said = said_of(links[at : at + 2])
-    return Link("WHERE", said, in_column(before.by, *found), term="found") if several or len(found) == 1 else None
+    several = column and key in ("these", "those")  # "these clusters"
+    if not found or (len(found) > 1 and not several):
+        return None
+    return Link("WHERE", said_of(links[at : at + 2]), in_column(before.by, *found), term="found")
 
 
 def found_groups(links: Sequence[Link], before: Query, names: Names, speech: Speech) -> list[Link] | None:

@@ -218,9 +218,8 @@ class Query(_Frozen):
 
     @property
     def of_left_out(self) -> bool:
-        """Whether it asks for the group with the least, of a column by which some are left out: these have none."""
-        least = (self.show, self.order) == ("rank", "least")
-        return least and f"obs:{self.by}" in {leaf.field for leaf in self.leaves()}
+        """Whether it ranks the groups of a column by which some are left out: these have none of what is counted."""
+        return self.show == "rank" and f"obs:{self.by}" in {leaf.field for leaf in self.leaves()}
 
     def compared(self, other: Query) -> Query:
         """Read "compare them with NK cells" after a number: the same number of both, not the genes that differ."""

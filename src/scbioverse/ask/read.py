@@ -107,7 +107,8 @@ class Grammar:
             raise UnreadError("Nothing was asked: no word of this asks for anything.")
         goes_on = links[0].role == "AND"
         held = chunked(links[goes_on:], self.names)
-        if before is not None and before.want in FIELDS and matches("WHAT BE THEM IN WHERE$", held):
+        number = before is not None and before.want in FIELDS
+        if number and matches("WHAT BE THEM IN WHERE$", held) and held[2].key == "it":
             held = held[3:]  # "What is it in stim?": the number before
         held = self._named(held, before)
         searched = self._search(held)

@@ -318,15 +318,17 @@ class _Told:
         at, top = (self.query.nth or 1) - 1, self.query.top or 1
         if at >= len(order):
             return f"{self.column} has only {len(order)} groups.", None
-        best = order[at : at + top] if top > 1 else [one for one in order if one.value == order[at].value]
+        best, tied = order[at : at + top], ""
+        if top == 1:
+            best = [one for one in order if one.value == order[at].value]
+            tied = f" ({len(best)} tie)" if len(best) > 1 else ""
         head = listed(f"{self.column} {self.speech.name(one.name)}" for one in best)
-        tied = f" ({len(best)} tie)" if top == 1 < len(best) else ""
-        rank = f"number {at + 1} in" if at else f"the {_ENDS[self.query.order]} in"
-        rest = [] if at else [one for one in order if one not in best][:3]
-        following = "; ".join(f"{self.speech.name(one.name)} ({self.number(one)})" for one in rest)
-        text = f"{head}{tied}: {rank} {self.lowered}, {'; '.join(map(self.number, best))}."
-        value = best[0].value if self.query.words else [one.name for one in best]
-        return f"{text} Next: {following}." if rest else text, value
+        rank = f"number {at + 1}" if at else f"the {_ENDS[self.query.order]}"
+        text = f"{head}{tied}: {rank} in {self.lowered}, {'; '.join(map(self.number, best))}."
+        rest = [f"{self.speech.name(one.name)} ({self.number(one)})" for one in order if one not in best][:3]
+        if rest and not at:
+            text = f"{text} Next: {'; '.join(rest)}."
+        return text, best[0].value if self.query.words else [one.name for one in best]
 
     def rank_in_each(self, found: list[_Number]) -> _Said:
         """Name, in each group of the second column, the group of the first at one end."""

@@ -22,6 +22,7 @@ SIGNS = {"<": "<", "<=": "≤", "=": "=", "!=": "≠", ">=": "≥", ">": ">"}
 _CALLED = {"std": "standard deviation", "correlation": "Pearson correlation"}
 _THERE: dict[tuple[str, float], str] = {(">", 0): "there are", ("=", 0): "there are no"}
 _SOME = {">": "with", "=": "without"}
+_EXPRESSED = {">": "expressed", "=": "not expressed"}
 # What shows values of genes, or compares by them: on which scale these are is said.
 _VALUED = {*FIELDS, "value", "list"} - {"correlation"}
 _MOST = 4
@@ -101,8 +102,8 @@ class Speech:
         return where.said or self._number(where)
 
     def _number(self, where: Where) -> str:
-        if where.some_gene:
-            return f"{where.gene} expressed"
+        if where.field.startswith("gene:") and where.values == (0,) and where.op in _EXPRESSED:
+            return f"{where.gene} {_EXPRESSED[where.op]}"
         said = _SOME.get(where.op) if where.values == (0,) else None
         if said is not None and where.field in self.known and self.known[where.field].counted:
             return f"{said} {self.field(where.field)}"

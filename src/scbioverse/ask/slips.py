@@ -38,13 +38,16 @@ def spelt_anew(word: Word, known: Mapping[str, bool]) -> Word:
         return word
     ways = {word.one, word.key}
     near = [one for one in known if one[0] == word.key[0] and any(one_slip(way, one) for way in ways)]
-    # Letters that are swapped or stand twice leave no doubt of any word's ending: "whcih", "expres".
-    alike = {form(way) for way in ways for form in (_sorted, undoubled)}
-    swapped = [one for one in near if {_sorted(one), undoubled(one)} & alike]
-    if len(word.key) < _LEAST_SPELT:
-        near = [one for one in swapped if not known[one] or len(word.key) > LEAST_SWAPPED]
-    near = [one for one in near if not known[one] or one in swapped or one[-2:] == word.one[-2:]]
+    near = [one for one in near if _is_meant(one, word, ways, closed=known[one])]
     return Word(near[0], near[0], near[0]) if len(near) == 1 else word
+
+
+def _is_meant(one: str, word: Word, ways: set[str], *, closed: bool) -> bool:
+    """Whether a word that is a letter away may be meant; of words of questions the ending is not guessed at."""
+    # Letters that are swapped or stand twice leave no doubt of any word's ending: "whcih", "expres".
+    if _sorted(one) in map(_sorted, ways) or undoubled(one) in map(undoubled, ways):
+        return not closed or len(word.key) > LEAST_SWAPPED
+    return len(word.key) >= _LEAST_SPELT and (not closed or one[-2:] == word.one[-2:])
 
 
 def _sorted(word: str) -> str:

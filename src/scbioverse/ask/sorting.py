@@ -79,7 +79,7 @@ def _parted(links: Sequence[Link], at: int) -> list[Link]:
     if not alike:
         return list(links)
     two = [links[alike[-1]], right]
-    items = tuple(one.value for one in two)
+    items = (two[0].value, right.value)
     sides = joined(two, "SIDES" if right.role == "WHERE" else "GENESIDES", both(*items, op="or"), items)
     how = [one.but(_SAID_BETWEEN[one.role]) for one in pick(links[at : at + 1], *_SAID_BETWEEN)]
     return [*links[: alike[-1]], *links[alike[-1] + 1 : at], *links[after + 1 :], *how, sides]

@@ -125,7 +125,7 @@ class TypeNames:
         """Return the condition that a row is of a type or a kind of it, or why the labels do not say."""
         rows = self.rows
         if not rows.types:
-            return Link("NOTYPES", said, cl_id)
+            return Link("NOTYPES", said, cl_id, term=cl_id)
         found = {column: rows.kinds(column, cl_id) for column in rows.types}
         first = next(iter(found))
         firm = first in (rows.groupby, rows.slots.label)
@@ -142,7 +142,7 @@ class TypeNames:
             inside, maybe = begun, []
         doubt = self._doubt(cl_id, said, column, inside, maybe)
         if doubt:
-            return Link("TOOFINE", said, cl_id, note=f"{doubt} in {column!r}")
+            return Link("TOOFINE", said, cl_id, note=f"{doubt} in {column!r}", term=cl_id)
         term = load_ontology().term(cl_id).label
         where = in_column(column, *(inside or [term]), said="" if len(inside) == 1 else term)
         others = {one: kinds for one, (kinds, _) in found.items() if one != column}
