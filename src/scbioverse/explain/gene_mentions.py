@@ -96,7 +96,7 @@ def name_spans(text: str, names: Iterable[str] = ()) -> list[tuple[int, int]]:
 def _term_names() -> frozenset[str]:
     ontology = load_ontology()
     every = {*ontology.names(), *(fold(canonical_phrase(one)) for one in ontology)}
-    return frozenset(name for name in every if " " in name and any(c.isdigit() or c == " " for c in name))
+    return frozenset(name for name in every if " " in name)
 
 
 @lru_cache(maxsize=1)

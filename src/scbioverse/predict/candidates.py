@@ -286,9 +286,9 @@ def _warn_of_list(times: Counter[str]) -> None:
 
 def _warn_of_turned(given: Mapping[str, str | tuple[str, ...]]) -> None:
     """Warn of a mapping from ids to texts."""
-    turned = [name for name, meaning in given.items() if _CL_ID.fullmatch(name) and meaning and not _is_id(meaning)]
-    if turned and len(turned) == len(given):
-        first = {str(given[turned[0]]): turned[0]}
+    said = [meaning for meaning in given.values() if meaning and not _is_id(meaning)]
+    if said and len(said) == len(given) and all(map(_CL_ID.fullmatch, given)):
+        first = {str(said[0]): next(iter(given))}
         warn(
             "labels map Cell Ontology ids to texts, so that the ids become the labels in obs, and the texts are read "
             f"as descriptions. If they are names, turn the mapping around: labels={first}."

@@ -17,7 +17,7 @@ from ..errors import BioverseError
 from ..io import row_blocks
 from ..knowledge import load_ontology
 from ..knowledge.levels import BROADEST, lift
-from ..knowledge.ontology import KEPT_APART, TUMOURS, canonical_phrase, is_within, origins_left, tumours_of
+from ..knowledge.ontology import KEPT_APART, TUMOURS, apart_from, canonical_phrase, origins_left, tumours_of
 from ..knowledge.phrases import label_card
 from ..models.shared_space import cosines
 from .groups import Groups, agreement, group_scores
@@ -117,23 +117,19 @@ def outside_terms(vocabulary: tuple[str, ...], candidates: tuple[str, ...]) -> t
     A term all but lies within the candidates if at least half of the vocabulary's terms below it do, as "naive T cell"
     within CD4 and CD8 T cell: a cell that resembles it may well be one of them.
     """
-    ontology = load_ontology()
-    within = {one: {one, *ontology.ancestors(one)} for one in {*vocabulary, *candidates} if one in ontology}
-    offered = set(candidates)
+    ontology, offered = load_ontology(), set(candidates)
+    known = {one for one in (*vocabulary, *candidates) if one in ontology}
+    within = {one: {one, *ontology.ancestors(one)} - apart_from(one) for one in known}
+    held = {one for one, above in within.items() if above & offered}
+    near = held.union(*(within[one] for one in offered))
 
-    def all_but_held(one: str) -> bool:
-        below = [other for other in within if other != one and one in within[other] and is_within(other, one)]
-        held = sum(any(is_within(other, candidate) for candidate in within[other] & offered) for other in below)
-        return bool(below) and 2 * held >= len(below)
+    def is_outside(one: str) -> bool:
+        if one not in known or one in near or offered & {*tumours_of(one)}:
+            return False
+        below = {other for other in known if one in within[other] - {other}}
+        return not below or 2 * len(held & below) < len(below)
 
-    return tuple(
-        one
-        for one in vocabulary
-        if one in within
-        and not offered & set(tumours_of(one))
-        and not any(ontology.overlaps(one, other) for other in candidates)
-        and not all_but_held(one)
-    )
+    return tuple(filter(is_outside, vocabulary))
 
 
 def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool, found: bool = False) -> Away | None:

@@ -166,40 +166,36 @@ def best_part(text: str, found: tuple[str, ...], index: NameIndex) -> Hit | None
     The head is what stands before "of", "in", "from" or "with", or else the last word (it weighs more) or the first.
     """
     # What a cell lacks ("CD3-") names no part of what it is.
-    mended = [loosen(piece) for token in found for piece in _mend(token, index) if not token.startswith("-")]
-    query = frozenset(token for token in mended if token)
-    words = [token for token in mended if token and not is_gene(token) and token not in word_set("state")]
+    there = [token for token in found if not token.startswith("-")]
+    mended = list(filter(None, (loosen(piece) for token in there for piece in _mend(token, index))))
+    words = [token for token in mended if not is_gene(token) and token not in word_set("state")]
     if not words:
         return None
-    before = re.split(r"\b(?:of|in|from|with)\b", text, maxsplit=1)
-    head = loose_key(tokens(before[0])) if len(before) > 1 else frozenset((words[0], words[-1]))
-    rare = max(index.words.values())
-    minor = word_set("state") | word_set("organ")
-    weight = {
-        word: (0.4 if is_gene(word) or word in minor else 1.0)
-        * (2.0 if word == words[-1] and len(before) == 1 else 1.0 if word in head else 0.8)
-        * index.words.get(word, rare)
-        for word in query
-    }
-    total = sum(weight.values())
-    keep = word_set("keep")
+    before, *behind = re.split(r"\b(?:of|in|from|with)\b", text, maxsplit=1)
+    emphasis = dict.fromkeys(loose_key(tokens(before)), 1.0) if behind else {words[0]: 1.0, words[-1]: 2.0}
+    query, rare = frozenset(mended), max(index.words.values())
+    weight = {word: emphasis.get(word, 0.8) * index.words.get(word, rare) for word in query}
+    for word in query:
+        weight[word] *= 1.0 if _says(word) else 0.4
     # Each name is filed under its rarest word, so that few are looked at; the id settles equal weights.
-    ranked = [
-        (sum(weight[part] for part in key), -len(key), cl_id, key)
-        for word in query
-        for key, cl_id in index.by_word.get(word, ())
-        if key <= query
-        and key & keep == query & keep
-        and names_a_cell(key)
-        and not contradicts(found, cl_id)
-        and not ADJECTIVES.issuperset(key)
-        and (len(key) == len(query) or not implies_an_organ(tuple(key), index, found))
-    ]
-    if not ranked:
+    filed = (entry for word in query for entry in index.by_word.get(word, ()))
+    fits = [(key, cl_id) for key, cl_id in filed if _may_be_part(key, cl_id, query, found, index)]
+    if not fits:
         return None
-    best = max(ranked, key=lambda one: one[:3])
-    share = best[0] / total
-    return (best[2], "rule", 0.3 + 0.3 * share) if share >= 0.45 or best[3] & head else None
+    ranked = [(sum(weight[part] for part in key), -len(key), cl_id, key) for key, cl_id in fits]
+    heaviest = max(ranked, key=lambda one: one[:3])
+    share = heaviest[0] / sum(weight.values())
+    return (heaviest[2], "rule", 0.3 + 0.3 * share) if share >= 0.45 or heaviest[3] & emphasis.keys() else None
+
+
+def _may_be_part(key: Key, cl_id: str, query: Key, found: tuple[str, ...], index: NameIndex) -> bool:
+    """Whether a known name may stand for a part of a name: it says a cell, and nothing that the whole denies."""
+    keep = word_set("keep")
+    if not key <= query or key & keep != query & keep or ADJECTIVES.issuperset(key):
+        return False
+    if not names_a_cell(key) or contradicts(found, cl_id):
+        return False
+    return len(key) == len(query) or not implies_an_organ(tuple(key), index, found)
 
 
 def names_a_cell(key: Key) -> bool:
