@@ -177,10 +177,12 @@ class CandidateSet:
         self._branch = np.repeat(np.arange(len(branches)), [len(one.children) for one in branches])
         tokens = np.array([token for one in branches for token in one.children], dtype=np.int64)
         self._token, self._column = np.unique(tokens, return_inverse=True)
-        self._behind = (trie.label_edges[None] == np.arange(trie.n_edges)[:, None, None]).any(axis=2)
+        behind = np.zeros((trie.n_edges + 1, m), dtype=bool)
+        behind[trie.label_edges, np.arange(m)[:, None]] = True
+        self._behind = behind[:-1]  # the last one fills up shorter ways
         # Ways to a label that counts against this one, bool (m, n_ways); where there are two, something is decided.
-        self._open = (~self.related | np.eye(m, dtype=bool)).astype(np.int64) @ self._behind.T > 0
-        of_branch = (self._branch[:, None] == np.arange(len(branches))).astype(np.int64)
+        self._open = (~self.related | np.eye(m, dtype=bool)).astype(np.float32) @ self._behind.T > 0
+        of_branch = (self._branch[:, None] == np.arange(len(branches))).astype(np.float32)
         self._decided = (self._behind.T @ of_branch > 0) & (self._open @ of_branch > 1)
 
     @classmethod
