@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,7 +82,6 @@ def annotation_umap(
     """
     import anndata as ad
     import matplotlib.pyplot as plt
-    import scanpy as sc
 
     held = Labelled.of(adata, key)
     adata, slots = held
@@ -99,38 +98,34 @@ def annotation_umap(
     titles = {slots.label: "Label", slots.confidence: "Confidence", "cell_type": "Expert label"}
     shared = _shared_colours(adata, columns, palette or {})
     probabilities = {slots.confidence, slots.margin, slots.elsewhere}
+    last = None
     for axis, column in zip(axes, columns, strict=True):
-        labels = column in shared
-        if labels:  # clusters may be numbers
-            light.obs[column] = texts(light.obs[column]).astype("category")
-        sc.pl.embedding(
-            light,
-            basis="map",
-            color=column,
-            palette=shared.get(column),
-            color_map="viridis",
-            **({"vmin": 0, "vmax": 1} if column in probabilities else {}),
-            frameon=False,
-            size=float(np.clip(45_000 / max(adata.n_obs, 1), 4, 60)),
-            legend_loc=None,
-            colorbar_loc=None,
-            title="",
-            ax=axis,
-            show=False,
-        )
-        bare(axis)
+        if column in shared:
+            light.obs[column] = texts(light.obs[column]).astype("category")  # clusters may be numbers
+            last = axis
+        limits = {"vmin": 0, "vmax": 1} if column in probabilities else {}
+        _draw(axis, light, column, color_map="viridis", palette=shared.get(column), **limits)
         map_corner(axis, axis_name)
         title = plotted_name(titles.get(column, column))
         axis.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK)
-        if not labels:
+        if column not in shared:
             figure.colorbar(axis.collections[0], ax=axis, shrink=0.55, aspect=18, pad=0.02).outline.set_visible(False)
-    if shared:
+    if last is not None:
         # One legend for all panels of labels: a name has one colour.
-        last = axes[max(i for i, column in enumerate(columns) if column in shared)]
         draw_names({name: hue for its in shared.values() for name, hue in its.items()}, last)
         if own and (legend := last.get_legend()) is not None:  # hundreds of names would leave the maps no room
             figure.set_figwidth(wide + max(0.0, legend.get_window_extent().width / figure.dpi - _NAMES))
     return finish(figure, axes, show=show, return_fig=return_fig)
+
+
+def _draw(ax: Axes, light: AnnData, column: str, **colours: Any) -> None:
+    """Draw cells without axes, title or legend."""
+    import scanpy as sc
+
+    size = float(np.clip(45_000 / max(light.n_obs, 1), 4, 60))
+    plain: dict[str, Any] = {"frameon": False, "legend_loc": None, "colorbar_loc": None, "title": "", "show": False}
+    sc.pl.embedding(light, basis="map", color=column, size=size, ax=ax, **plain, **colours)
+    bare(ax)
 
 
 def _columns(adata: AnnData, color: str | Sequence[str] | None, slots: Slots) -> list[str]:

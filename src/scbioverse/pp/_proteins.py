@@ -78,21 +78,11 @@ def proteins(
         raise InputError("there are no sequences: pass a FASTA file, or a list with at least one sequence")
     given = pd.Series(list(map(cell_text, table[key])), index=table.index, dtype=object)
     found = pd.DataFrame(list(map(clean_sequence, given)), index=table.index)
-    texts, valid = found["text"], found["problem"] == ""
-    bad = found.loc[~valid, "problem"]
+    texts, bad = found["text"], found.loc[found["problem"] != "", "problem"]
     named = first_few((f"{shown_name(str(name))!r}: {problem}" for name, problem in bad.items()), _SHOWN, "; ")
     if len(bad) == len(table):
         raise InputError(f"none of {len(table)} sequences can be read: {named}.")
-    report = pd.DataFrame(
-        {
-            "valid": valid,
-            "problem": found["problem"],
-            "length": texts.str.len(),
-            "n_ambiguous": texts.str.count(f"[{AMBIGUOUS}]"),
-            "n_stops": found["n_stops"].where(valid, 0),
-            "duplicate_of": duplicate_of(texts, table.index),
-        }
-    )
+    report = _report(found)
     obs = join_report(table, report, key, "sequence", texts.where(texts != "", given))
     if "description" not in obs:
         obs.insert(1, "description", "")
@@ -120,6 +110,21 @@ def proteins(
             "are read as one sequence each."
         )
     return adata
+
+
+def _report(found: pd.DataFrame) -> pd.DataFrame:
+    """Return what `obs` says of each of the rows of :class:`._sequences.Sequence`."""
+    valid, texts = found["problem"] == "", found["text"]
+    return pd.DataFrame(
+        {
+            "valid": valid,
+            "problem": found["problem"],
+            "length": texts.str.len(),
+            "n_ambiguous": texts.str.count(f"[{AMBIGUOUS}]"),
+            "n_stops": found["n_stops"].where(valid, 0),
+            "duplicate_of": duplicate_of(texts, found.index),
+        }
+    )
 
 
 def _is_nucleotides(text: str) -> bool:
