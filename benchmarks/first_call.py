@@ -16,9 +16,10 @@ are printed by name (`labels`), for the reader to judge.
 Controls: names among the model's own terms alone, without types that it was not trained on; markers with what cells
 of other types show of them left in; the old way
 (`labels="vocabulary"`, each cell by itself), the calls dealt to the cells at random, the language model's word added
-with weight 1, its word for one group given to another, one broad or fine level of names, and cells that do not hear
-those that are alike by their own genes, or hear another cell's. Of simulated cells the first two controls alone. Prints
-tables, writes a JSON file.
+with weight 1, its word for one group given to another, one broad or fine level of names, CD4 and CD8 T cells without
+the counts of these genes, and cells that do not hear those that are alike by their own genes, or hear another cell's.
+Of simulated cells the first two controls alone. `related without` leaves out cells whose genes speak against their
+label, whatever their call (`benchmarks.loose_labels`). Prints tables, writes a JSON file.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from scipy.special import log_softmax
 
 import scbioverse as sb
 from benchmarks.language_model_parts.studies import STUDIES
+from benchmarks.loose_labels import loose
 from benchmarks.ontology import kinship, shares
 from benchmarks.unknown import read_study
 from recipes.bioverse_small.data import BROAD_PROFILES, PROFILES, Profiles, load_profiles
@@ -205,6 +207,9 @@ def measure(study: str, adata: ad.AnnData, model: Any, seed: int, *, controls: b
     groups = sb.get.groups(full)
     read = {"groups": len(groups), "groups read": int(groups["read"].notna().sum()) if "read" in groups else 0}
     rows = [{"way": "first call"} | described(found, truth) | read | took | tempered(full, found, truth)]
+    kept = ~loose(study, adata)
+    rows[0] |= {"loose": int((~kept).sum())}
+    rows[0] |= {"related without": shares(found["cl_id"].astype(str).to_numpy()[kept], truth[kept])["match"]}
     sb.tl.embed(adata, model=model)
     with own_terms_alone():
         rows.append({"way": "own terms alone"} | described(annotated(adata, model), truth))
@@ -221,6 +226,8 @@ def measure(study: str, adata: ad.AnnData, model: Any, seed: int, *, controls: b
         "broad": (readings, first_call.WORD, {"level": "broad"}),
         "fine": (readings, first_call.WORD, {"level": "fine"}),
     }
+    with mock.patch.object(first_call, "told_apart", lambda own, *_: own):
+        rows.append({"way": "CD4 and CD8 not counted"} | described(annotated(adata, model), truth))
     heard = {"not by their own genes": lambda _: None, "other cells' neighbours": dealt_neighbours}
     for way, (how, weight, options) in (others | {one: (readings, first_call.WORD, {}) for one in heard}).items():
         with reading(how), mock.patch.object(first_call, "WORD", weight), hearing(heard.get(way, alike_cells)):
