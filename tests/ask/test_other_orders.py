@@ -66,6 +66,9 @@ NUMBERS = {
         pd.crosstab(t["t"].cell_type, t["t"].condition).to_numpy().all()
     ),
     "cells | Does every cluster contain B cells?": lambda t: t["is_"]("B").groupby(t["t"].leiden).any().all(),
+    "cells | How many are there which are not monocytes and not T cells?": lambda t: (
+        (~t["is_"]("Mono") & ~t["is_"]("T")).sum()
+    ),
     "cells | What is the CD4/CD8 ratio?": lambda t: t["is_"]("CD4").sum() / t["is_"]("CD8").sum(),
     "cells | Do both conditions have B cells?": lambda t: t["is_"]("B").groupby(t["t"].condition).any().all(),
     "cells | Average number of genes for each NK cell": lambda t: t["t"].n_genes[t["is_"]("NK")].mean(),

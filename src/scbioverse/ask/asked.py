@@ -94,13 +94,14 @@ class Asked:
             # Data that cannot be read as this question needs are no error of the call.
             said = f"That cannot be computed: {why}" if isinstance(why, InputError) else str(why)
             return Answer(said, text, "refusal", False, query=query)
-        told = [one.note for one in links if one.role == "WHERE" or one.note.startswith("Read ")]
-        notes = dict.fromkeys(one for one in told if one not in found.text)
+        notes = [one.note for one in links if one.role == "WHERE" or one.note.startswith("Read ")]
+        told = [found.text, *dict.fromkeys(one for one in notes if one not in found.text)]
         label = self.rows.slots.label
-        rests = query.by == label or f"obs:{label}" in {leaf.field for leaf in query.leaves()}
-        caveat = [self.rows.changed] if rests else []
-        caveat += [self.rows.unmeasured] if _of_genes(query) else []
-        said = " ".join(filter(None, [found.text, *notes, *caveat]))
+        if f"obs:{label}" in (f"obs:{query.by}", *query.fields()):
+            told.append(self.rows.changed)
+        if _of_genes(query):
+            told.append(self.rows.unmeasured)
+        said = " ".join(filter(None, told))
         return Answer(said, text, query.want, found.computed, found.table, query, found.value)
 
     def _found(self, query: Query) -> Result:

@@ -36,7 +36,7 @@ def limit(links: Links, _: Names) -> Links:
 def not_limit(links: Links, _: Names) -> Links:
     """Read "not more than 5"."""
     held: Where = links[-1].value
-    turned = held.model_copy(update={"op": FLIPPED[held.op]}) if held.op in FLIPPED else held.negated()
+    turned = held.but(op=FLIPPED[held.op]) if held.op in FLIPPED else held.negated()
     return [joined(links, "LIMIT", turned)]
 
 
@@ -83,7 +83,7 @@ def percent(field: str, bound: Where, names: Names) -> tuple[str | None, Where]:
 
     def scaled(one: Where, factor: float) -> Where:
         values, parts = (float(value) / factor for value in one.values), (scaled(part, factor) for part in one.parts)
-        return one.model_copy(update={"field": "", "values": tuple(values), "parts": tuple(parts)})
+        return one.but(field="", values=tuple(values), parts=tuple(parts))
 
     if field.startswith(("residue:", "share:")):
         return field.replace("residue:", "share:"), scaled(bound, 100)

@@ -192,11 +192,10 @@ class _Filling:
         found = self.found
         require(all(one.key.startswith("the ") for one in self.links("the")))  # "the most cells", not "most cells"
         extreme = found.get("want") in ("max", "min") and "topm" in self.parts
-        for one in self.links("top", "the", "topm"):
-            found |= {} if extreme else {"show": "rank"}
+        for one in self.links("top", "the", "topm", "end"):
             found["order"] = one.value[1] if isinstance(one.value, tuple) else _ENDS.get(one.value, one.value)
-        for one in self.links("end"):
-            found["order"] = one.value
+        if self.links("top", "the", "topm") and not extreme:
+            found["show"] = "rank"
         for name, key in (("ord", "nth"), ("n", "top"), ("n2", "top")):
             for one in self.links(name)[:1]:
                 number = float(one.value)

@@ -59,11 +59,14 @@ def followed(links: Sequence[Link], before: Query, names: Names) -> Query | None
         return _counted({*roles_of(links)}, before)
     if not roles or not {*roles} <= {*_SET, *_CONDITIONS, "LIMIT", "ROW", "COUNT"}:
         return None
-    made: Query | None = before
+    made = before
     for one in without(held, "COUNT"):
-        made = _replaced(one, made, names) if made is not None else None
-    if made is None or "COUNT" not in roles:
-        return made and Query.model_validate(dict(made))
+        replaced = _replaced(one, made, names)
+        if replaced is None:
+            return None
+        made = replaced
+    if "COUNT" not in roles:
+        return Query.model_validate(dict(made))
     # "And how many B cells?" after those that express a gene: all B cells, or those that express it?
     plain = Query(want="count", where=both(*(one.value for one in pick(held, *_CONDITIONS, "LIMIT"))))
     if made != plain:
@@ -276,4 +279,4 @@ def _part_of(held: Where, leaves: Sequence[Where]) -> Where | None:
 
 def _swapped(held: Where, old: Where, new: Where) -> Where:
     """Put one condition in the place of another, wherever that stands."""
-    return new if held == old else held.model_copy(update={"parts": tuple(_swapped(p, old, new) for p in held.parts)})
+    return new if held == old else held.but(parts=tuple(_swapped(one, old, new) for one in held.parts))

@@ -271,8 +271,9 @@ def _of_one_column(links: Links, names: Names, field: str) -> Links:
         return links  # "in ctrl and in stim" are two numbers
     if {one.key for one in links} & {"but", "yet", "while"}:
         return mark(links, names)  # "T cells but B cells"
-    if "not" in {one.value.op for one in pick(links, "WHERE")}:
-        return links
+    denied = [one.value.op == "not" for one in pick(links, "WHERE")]
+    if any(denied):  # "not monocytes and not T cells" are neither
+        return _listed(links, word, apart=False) if all(denied) and word == "and" else links
     # Where a row may hold both, "oncology and pain" may mean those of either or those of both.
     several = field in names.rows.group_fields and names.rows.groups(field.removeprefix("obs:")).several
     mixed = word == "?" or (word == "and" and not each) if several else each  # "are both B and T cells"

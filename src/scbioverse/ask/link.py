@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .rows import Rows
 
 _NUMERAL = re.compile(r"[-+−]?\d+(?:\.\d+)?")
+# What stands behind a word that begins a bound: "or more than 5", "and below 5".
+_BOUNDED = re.compile(rf"than|{_NUMERAL.pattern}")
 _ORDINAL = re.compile(r"([1-9]\d*)(?:st|nd|rd|th)")
 # Of a group's name that a noun begins with: "stimulation", "stim".
 _LEAST_STEM = 4
@@ -345,8 +347,7 @@ class Names:
     def _end(self, words: list[Word], at: int, n: int, best: Link | None, before: str) -> int:
         """Return where a name ends at the latest: some words begin another name."""
         keys = [one.key for one in words]
-        after = keys[at + n : at + n + 1]
-        if best is not None and best.role == "AFTER" and after and (after[0] == "than" or _NUMERAL.fullmatch(after[0])):
+        if best is not None and best.role == "AFTER" and _BOUNDED.fullmatch("".join(keys[at + n : at + n + 1])):
             return at + 1  # "or more than 5", "and below 5" begin another condition
         if n > 2 and keys[at + n - 2] == "per" and self.known(words, at + n - 1)[1] > 1:
             return at + n - 2  # "umi per cell type" is by type

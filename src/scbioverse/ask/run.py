@@ -17,7 +17,7 @@ from .query import COMPARE, FIELDS, Query, require
 from .say import lowered, more, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -258,19 +258,19 @@ class _Told:
     def pairs(self, found: list[_Number]) -> _Said:
         """Name the groups in which one side has more than the other."""
         first, second = map(self.speech.short, self.query.against)
-        pairs = [pair for pair in zip(found[::2], found[1::2], strict=True) if pair[0].known and pair[1].known]
-        fits = {pair[0].name.removesuffix(f", {first}"): pair for pair in pairs if self._more(pair)}
-        shown = [f"{self.speech.name(name)}: {' and '.join(map(self.number, pair))}" for name, pair in fits.items()]
-        sides = f"{'more' if self.sign == '>' else 'less'} in {first} than in {second}"
+        names = [one.name.removesuffix(f", {first}") for one in found[::2]]
+        sides = zip(names, zip(found[::2], found[1::2], strict=True), strict=True)
+        pairs = {name: pair for name, pair in sides if pair[0].known and pair[1].known}
         if self.query.show == "rank":
-            return self.gaps({pair[0].name.removesuffix(f", {first}"): pair for pair in pairs}, f"{first} and {second}")
-        names = listed(map(self.speech.name, fits)) or "None"
-        head = (
-            f"{self.column} {names}: {len(fits)} of {len(pairs)} groups, {self.lowered.removeprefix('all ')}: {sides}"
-        )
+            return self.gaps(pairs, f"{first} and {second}")
+        fits = {name: pair for name, pair in pairs.items() if self._more(pair)}
+        shown = [f"{self.speech.name(name)}: {' and '.join(map(self.number, pair))}" for name, pair in fits.items()]
+        more_in = f"{'more' if self.sign == '>' else 'less'} in {first} than in {second}"
+        what = f"{len(fits)} of {len(pairs)} groups, {self.lowered.removeprefix('all ')}: {more_in}"
+        head = f"{self.column} {listed(map(self.speech.name, fits)) or 'None'}: {what}"
         return f"{': '.join(filter(None, [head, '; '.join(shown[:_SHOWN])]))}.", list(fits)
 
-    def gaps(self, pairs: dict[str, Sequence[_Number]], sides: str) -> _Said:
+    def gaps(self, pairs: Mapping[str, Sequence[_Number]], sides: str) -> _Said:
         """Name the groups in which the first side has the most more than the second, or the least more."""
         gap = {name: pair[0].value - pair[1].value for name, pair in pairs.items()}
         fits = sorted(filter(lambda one: gap[one] > 0, gap), key=lambda one: (gap[one], one))

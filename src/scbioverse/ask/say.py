@@ -196,5 +196,5 @@ class Speech:
         missing = rows.unknown(*query.conditions())
         said += [f"Left out for want of a value: {rows.counted(missing)}."] if missing else []
         # "May hold several values" is part of the longer remark.
-        kept = [one for one in dict.fromkeys(said) if one and sum(one in other for other in set(said)) == 1]
-        return "".join(f" {one}" for one in kept)
+        said = list(dict.fromkeys(filter(None, said)))
+        return "".join(f" {one}" for one in said if sum(one in other for other in said) == 1)
