@@ -70,7 +70,7 @@ def test_without_markers_and_with_genes_that_cannot_be_read(
     def unreadable(*_: Any, **__: Any) -> None:
         raise InputError("no genes")
 
-    monkeypatch.setattr("scbioverse.encoders._panel_share.marker_evidence", unreadable)
+    monkeypatch.setattr("scbioverse.predict.embedding.CellEvidence.__call__", unreadable)
     blind = _done(cells, pooled)
     np.testing.assert_array_equal(_scores(blind), _scores(alone))
     assert read_record(blind, "annotate")["markers"]["left_out"] == "no genes"

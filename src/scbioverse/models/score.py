@@ -24,7 +24,6 @@ from .._logging import logger
 from .._runs import PARTS, WORKERS, digest_of
 from .._settings import settings
 from ..errors import InputError, MismatchError
-from ..io import row_blocks
 from ..knowledge.ontology import candidate_columns, kin_columns
 from ..knowledge.phrases import answer_name
 from ..llm.backbone import first_batch
@@ -173,8 +172,8 @@ class CandidateReader:
         """Log-probabilities (n, m) of terms by the projector's attention; see :func:`attended`."""
         if not any(self.made.terms) or not len(embeddings):
             return None
-        parts = row_blocks(embeddings, _ROWS)
-        found = [attended(*self.ready(embeddings[rows]), self.made.terms, terms) for rows in parts]
+        parts = [embeddings[start : start + _ROWS] for start in range(0, len(embeddings), _ROWS)]
+        found = [attended(*self.ready(part), self.made.terms, terms) for part in parts]
         return None if found[0] is None else np.concatenate(found)  # type: ignore[arg-type]
 
     def shares(

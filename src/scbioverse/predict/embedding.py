@@ -18,7 +18,7 @@ from .. import _runs
 from .._device import place_encoder
 from .._logging import logger
 from .._slots import Slots, check_target, read_record
-from ..encoders import PrecomputedEncoder, _panel_share, embed_rows
+from ..encoders import PrecomputedEncoder, embed_rows
 from ..encoders._run import digest_of_input
 from ..errors import InputError, MissingKeyError
 from ..io import Cells, array_digest
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..encoders import Encoder
     from ..encoders._distinct import DistinctPlan
-    from ..encoders._panel_share import GeneStats
+    from ..encoders._panel_share import GeneStats, PanelScores
     from ..models import BioVerse
 
 Float = NDArray[np.float32]
@@ -261,14 +261,21 @@ class CellEvidence:
         """What z-scores are taken by."""
         return reference_stats(self.model)
 
+    @cached_property
+    def scores(self) -> PanelScores:
+        """The cells as z-scores: their genes are looked for once."""
+        self.cells.match(self.stats.genes, judge=False)
+        return self.cells.once(self.stats.read)
+
     def __call__(self, terms: Sequence[str | None]) -> Float:  # noqa: D102
-        return _panel_share.marker_evidence(self.cells, self.stats, terms, rows=self.rows)
+        if self.rows is None:
+            return self.scores.evidence(self.cells, terms)
+        return self.scores.evidence_of(self.cells, self.rows, terms)
 
     def ask(self, *lists: Sequence[str | None]) -> None:
         """Have the evidence of several lists of terms taken in one walk, when that of one is wanted."""
-        scores = self.cells.once(self.stats.read)
         for terms in lists:
-            scores.ask(self.cells, terms)
+            self.scores.ask(self.cells, terms)
 
     def of_rows(self, rows: NDArray[np.integer]) -> CellEvidence:
         """Return the same for some of the cells, increasing: only these are read."""

@@ -118,19 +118,22 @@ class Options:
             )
         own, no_list = model.config.default_labels, self.labels is None and method != "generate"
         terms = no_list and self.modality == "cell" and all(one.startswith("CL:") for one in own)
-        settled = replace(self, method=method, ontology=ontology, find=terms and bool(broader_among(own)))
-        return replace(settled, unknown_threshold=settled._threshold(model))
+        return replace(
+            self, method=method, ontology=ontology, find=terms and bool(broader_among(own)),
+            unknown_threshold=self._threshold(model, method),
+        )  # fmt: skip
 
-    def _threshold(self, model: BioVerse) -> float:
+    def _threshold(self, model: BioVerse, method: Method) -> float:
         table = model.config.calibration
-        row = table.get(str(self.method), table["score"])
+        row = table.get(method, table["score"])
         if self.unknown_threshold == "auto" and not row.threshold("auto"):
             raise InputError(
                 f"unknown_threshold='auto', but model {model.name!r} was calibrated without one. Give a number from 0 "
                 "to 1."
             )
+        free = method == "generate" and self.labels is None
         # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
-        own = {"auto": row.threshold("auto"), None: 0.0 if self.free else row.threshold("unknown")}
+        own = {"auto": row.threshold("auto"), None: 0.0 if free else row.threshold("unknown")}
         return float(own.get(self.unknown_threshold, self.unknown_threshold))  # type: ignore[arg-type]
 
 
