@@ -1,10 +1,10 @@
-"""Who reads questions best: `python -m benchmarks.readers [--adapter FOLDER] [--all] [--show] [SET ...]`.
+"""Who reads questions best: `python -m benchmarks.readers [--adapter FOLDER] [--alone | --all] [--show] [SET ...]`.
 
 The rules, and the rules with the language model where they do not understand, on the sets of :mod:`benchmarks.ask` and
 on `held_out/cells` and `held_out/molecules`: a hundred questions that were written before any model was trained or
-tried. With `--all` also the model alone, with and without accounting for every word, and controls: the same model
-without its adapter, shown examples, and with the adapter but the words of the question shuffled; a line takes a second
-or two on one core. Chats are left out: follow-ups are the rules'.
+tried. With `--alone` also the model by itself, with and without accounting for every word, and with `--all` controls,
+too: the same model without its adapter, shown examples, and with the adapter but the words of the question shuffled; a
+line takes a second or two on one core. Chats are left out: follow-ups are the rules'.
 """
 
 from __future__ import annotations
@@ -48,18 +48,19 @@ class Shuffled(ModelReader):
         return super().write(replace(slots, text=" ".join(words)))
 
 
-def readers(names: Any, backbone: Backbone, adapter: Adapter, *, alone: bool) -> dict[str, Any]:
-    """Make every front end for the names of a data set; without `alone`, the rules and these with the model."""
+def readers(names: Any, backbone: Backbone, adapter: Adapter, *, alone: bool, controls: bool) -> dict[str, Any]:
+    """Make front ends for the names of a data set: rules, rules with the model; the model `alone`; its controls."""
     model, rules = ModelReader(names, backbone, adapter), partial(Grammar, names)
     found: dict[str, Any] = {"rules": rules(), "rules and model": Both(rules(), lambda: model, names)}
     if not alone:
         return found
     shuffled, untrained = Shuffled(names, backbone, adapter), ModelReader(names, backbone)
-    for kind, strict in {"model": model, "untrained": untrained, "shuffled": shuffled}.items():
+    others = {"untrained": untrained, "shuffled": shuffled} if controls else {}
+    for kind, strict in {"model": model, **others}.items():
         loose = copy(strict)
         loose.strict = False  # what is written is the same
         found |= {f"{kind} alone": loose, f"{kind}, accounted": strict}
-    for kind, one in {"untrained": untrained, "shuffled": shuffled}.items():
+    for kind, one in others.items():
         found[f"rules and {kind}"] = Both(rules(), partial(copy, one), names)
     return found
 
@@ -69,6 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", help="names of sets; all if none")
     parser.add_argument("--adapter", type=Path, default=SHIPPED, help="folder that recipes.questions.make wrote")
+    parser.add_argument("--alone", action="store_true", help="also the model by itself")
     parser.add_argument("--all", action="store_true", help="every front end on every set")
     parser.add_argument("--show", action="store_true", help="print what another front end than the rules answered")
     args = parser.parse_args()
@@ -85,7 +87,8 @@ def main() -> None:
         adata, truths, options = made(path.stem)
         asked = Asked(asked_rows(adata, **(_PLAIN | options)).rows)
         rows = json.loads(path.read_text(encoding="utf-8"))
-        for kind, reader in readers(asked.names, backbone, adapter, alone=args.all).items():
+        which = {"alone": args.alone or args.all, "controls": args.all}
+        for kind, reader in readers(asked.names, backbone, adapter, **which).items():
             asked.reader = reader
             outcomes = []
             for row in rows:

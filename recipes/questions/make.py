@@ -2,7 +2,7 @@
 
 Pairs of a question and the line of its query are drawn (:mod:`recipes.questions.pairs`), and a low-rank adapter of the
 upper blocks of SmolLM2-135M learns to write the lines. Only the tokens of the line are trained, among the tokens that
-lines are made of. 5,000 pairs take about six minutes of process time on one core, after one for drawing them. With
+lines are made of. 12,000 pairs take about six minutes of process time on one core, after one for drawing them. With
 `--begin` an adapter is trained on.
 """
 

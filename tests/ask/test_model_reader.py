@@ -109,6 +109,8 @@ def test_any_line_that_may_be_written_is_a_query_or_refused(asked):
         ("For every donor, tell me its number of B cells", "count where T1 by C1"),
         ("Name the leiden whose cells carry the most n_genes on average", "mean of M1 by C1 rank most"),
         ("So, how many B cells in total?", "count where T1"),
+        ("How many T cells don't show any LYZ?", "count where T1 and not G1"),
+        ("Among T cells, how do LYZ-positive ones split across donors?", "count where T1 and G1 by C1"),
         ("Mean LYZ counts across T cells", "mean of G1 where T1"),
         ("Is the majority of cluster 1 made of T cells?", "fraction where T2 among T1 check above half"),
         ("Are B cells more numerous than T cells?", "count sides T1 to T2 check more"),
@@ -175,11 +177,20 @@ def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
         ("Mean n_genes of B cells with LYZ above 3", "mean of G1 where T1 and M1 above N1"),  # the number of the other
         ("Which donor ranks second by number of B cells?", "count where T1 by C1 rank most top N1"),
         ("Highest n_genes: which donor?", "maximum of M1 by C1 rank most"),
+        ("How many T cells express LYZ at a high level?", "mean of G1 where T1"),
+        ("How many T cells express LYZ at a high level?", "count where T1 and G1"),
+        ("What are the T cells in donor1?", "composition where T1 and T2"),
     ],
 )
 def test_what_a_line_leaves_out_or_puts_in_is_told(asked, text, line):
     slots, symbols = _slots(asked, text), line.split()
     assert unaccounted(slots, symbols)
+
+
+@pytest.mark.parametrize("line", ["whether of M1 where T1", "about of M1", "count where T1 sides T1 to T2"])
+def test_a_line_that_means_nothing_makes_no_query(asked, line):
+    with pytest.raises(ValueError, match=r"gene|side|part|column"):
+        query_of(line.split(), _slots(asked, "n_genes of B cells, T cells").held, asked.names)
 
 
 def test_no_symbol_is_written_that_no_word_says(asked):

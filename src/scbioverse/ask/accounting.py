@@ -105,7 +105,8 @@ def unaccounted(slots: Slots, written: Sequence[str]) -> list[str]:
         role, then = (links[i + 1][0].role, links[i + 1][1]) if i + 1 < len(links) else ("", "")
         flips = some & accounts("=")["DENYING"] and (role == "BOUND" or (role == "NUM" and "above" in parts))
         stands = flips or any(_stands_for(one, bool(name), parts) for one in some)
-        narrows = not name and then[:1] in tuple("TGNR") and link.key in accounts("=")["NARROWING"]
+        narrowed = then[:1] in tuple("TGNR") or role == "EXPRESSION"  # "high CD3D", "at a high level"
+        narrows = not name and narrowed and link.key in accounts("=")["NARROWING"]
         lost += [] if stands and not narrows and name in ("", *parts) else [link.said]
     lost += sorted(parts & unsayable(slots))
     return lost or [
@@ -172,6 +173,7 @@ def _vetoed(slots: Slots, written: Sequence[str], roles: Sequence[set[str]]) -> 
     line, words = " ".join(written), []
     for (link, name), some in zip(slots.links, roles, strict=True):
         sure = "HOW" if link.key.startswith("how ") and link.role in ("DO", "BE") else "?"
+        sure = "TOWHAT" if link.key == "how" else sure  # "how often is"
         sure = next(iter(some)) if len(some) == 1 and sure == "?" else sure
         told = {kind: accounts("=")[kind] for kind in ("SUMMING", "SORTING")}
         words += ["PEOPLE"] if link.role == "PEOPLE" else []

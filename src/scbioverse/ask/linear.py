@@ -227,6 +227,8 @@ def _check(query: Query) -> None:
         "groups of a column twice": query.then is not None and query.then == query.by,
         "a rank of what": shown == "rank" and number and query.by is None and not sides,
         "groups that were left out are the least": query.of_left_out and query.order == "least",
+        "what is a marker is a gene": query.want in ("is marker", "gene")
+        and not all(one.startswith("gene:") for one in query.of),
         "two are compared": shown in ("ratio", "difference") and sides != 2,
     }
     for what, holds in bad.items():

@@ -56,6 +56,7 @@ def slots_of(links: Sequence[Link], names: Names) -> Slots | None:
     shown: list[tuple[Link, str]] = []
     words: list[str] = []
     begun = list(dropwhile(lambda one: one.role in ("OPENS", "COMMA"), links))  # "so, how many"
+    begun = [Link("ROWS", one.said) if one.key == "ones" else one for one in begun]  # "the positive ones"
     for link in _counts(_with_units(chunked(begun, names, only=_NAMES)), names):
         kind = KINDS.get(link.role)
         if kind is None:
