@@ -279,9 +279,9 @@ def cells() -> Any:
 def test_align_annotate_ask_save_load(
     name: str, folders: dict[str, Path], cells: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scbioverse.tl import _align
+    from scbioverse.tl import _align_training
 
-    monkeypatch.setattr(_align, "WARM_STEPS", 5)
+    monkeypatch.setattr(_align_training, "WARM_STEPS", 5)
     monkeypatch.setattr(sb.settings, "progress", False)
     model = sb.tl.align(
         cells, text_key="cell_type", model=None, use_rep="X_rep", llm=str(folders[name]), loss="autoregressive",
