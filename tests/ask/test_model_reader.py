@@ -180,6 +180,11 @@ def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
         ("How many T cells express LYZ at a high level?", "mean of G1 where T1"),
         ("How many T cells express LYZ at a high level?", "count where T1 and G1"),
         ("What are the T cells in donor1?", "composition where T1 and T2"),
+        ("What rank do B cells have by number of cells?", "count where T1"),  # a place in an order
+        (
+            "Of the B cells in each donor, what is the smallest of the 3 numbers?",
+            "count where T1 by C1 rank least top N1",
+        ),
     ],
 )
 def test_what_a_line_leaves_out_or_puts_in_is_told(asked, text, line):

@@ -22,6 +22,22 @@ NUMBERS = {
     "cells | How many B cells have undetectable MS4A1?": lambda t: (t["is_"]("B") & ~t["e"]("MS4A1")).sum(),
     "cells | How many T cells if we exclude CD8 T cells?": lambda t: t["is_"]("CD4").sum(),
     "cells | How many cells are there in this cohort? I want to drop them.": lambda t: len(t["t"]),
+    "cells | How many donors contributed more than 114 B cells?": lambda t: (
+        (t["t"].donor[t["is_"]("B")].value_counts() > 114).sum()
+    ),
+    "cells | How many donors have more than 2000 B cells?": lambda t: 0,
+    "cells | number of stim cells that arent B cells": lambda t: (
+        ((t["t"].condition == "stim") & ~t["is_"]("B")).sum()
+    ),
+    "cells | Which donors have more than 114 B cells? | How many clusters have more than 300 cells?": lambda t: (
+        (t["t"].leiden.value_counts() > 300).sum()
+    ),
+    "cells | How many donors have more than 114 B cells? | And NK cells?": lambda t: (
+        (t["t"].donor[t["is_"]("NK")].value_counts() > 114).sum()
+    ),
+    "cells | How many different cell types occur in donor1?": lambda t: (
+        t["t"].cell_type[t["t"].donor == "donor1"].nunique()
+    ),
     "study | how many cells are from donors aged 60 and over?": lambda t: (t["s"].age >= 60).sum(),
     "study | What's the doublet rate?": lambda t: t["s"].predicted_doublet.mean(),
     "study | what is the oldest age": lambda t: t["s"].age.max(),
@@ -34,7 +50,9 @@ cells | How many cells do I lose if I keep cells with above 500 genes? | How man
 cells | I'm looking at smokers. How many B cells are there? | I want to drop donor1. How many cells are left?
 cells | We are working with the first batch: how many cells are there? | T cells minus B cells | DE genes in B cells
 cells | How many patients recovered? | How many cells have a nucleus? | How many T cells together with B cells?
-cells | B cells as a percentage of T cells | How many differentially expressed genes between ctrl and stim?
+cells | Which gene has the highest median expression in NK cells? | top 5 genes in NK cells by median expression
+cells | what rank does NK have by number of cells | B cells as a percentage of T cells
+cells | How many differentially expressed genes between ctrl and stim?
 molecules | How many hits contain fluorine? | How many violate all of Lipinski's criteria? | How many are drug-free?"""
 TRAPS = [f"{name} | {one}" for name, *some in (line.split(" | ") for line in REFUSED.splitlines()) for one in some]
 
@@ -44,6 +62,24 @@ def test_the_number_is_that_of_pandas(line):
     answer, truths = asked(line)
     assert answer.computed
     assert float(answer.value) == pytest.approx(float(np.asarray(NUMBERS[line](truths))), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("question", "kind", "n"),
+    [
+        ("top 5 genes in NK cells by mean expression", "NK", 5),
+        ("What's the top gene in B cells by mean expression?", "B", 1),
+        ("Which three genes have the highest mean expression in the DCs?", "DC", 3),
+        ("List 4 genes with the highest expression in NK cells", "NK", 4),
+    ],
+)
+def test_genes_are_ranked_by_their_mean_and_as_many_are_named_as_asked_for(question, kind, n):
+    answer, truths = asked(f"cells | {question}")
+    of_kind = truths["is_"](kind).to_numpy()
+    adata = sb.datasets.pbmc3k()
+    adata = adata[adata.obs["cell_type"].astype(str) != "unassigned"]
+    means = np.asarray(adata.X[of_kind].mean(axis=0)).ravel()
+    assert answer.value == list(adata.var_names[np.argsort(-means, kind="stable")[:n]])
 
 
 @pytest.mark.parametrize("line", TRAPS)

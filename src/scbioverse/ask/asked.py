@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..llm.prompts import MAX_QUESTION_CHARS
 from .answer import Answer
 from .asides import without_aside
+from .grammar import matches
 from .link import Names
 from .query import Query, Refusal, RefusedError
 from .read import Grammar
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from .rows import Rows
     from .words import Link
 
+# "How many female donors", "from how many different donors".
+_COUNTS_GROUPS = "COUNT (OF|ALL|DIFF|BE|SEEN|TRAIT|WHERE)* (COLUMN|PEOPLE)"
+_NUMBER = "number"
 _OF_GENES = frozenset(["genes", "expressed", "markers", "is marker", "differential"])
 
 
@@ -66,7 +70,10 @@ class Asked:
         text = bounded(question, MAX_QUESTION_CHARS)
         if not text:
             raise InputError(f"the question {question!r:.60} holds no readable character.")
-        links = self.names.link(text)
+        links, numbered = self.names.link(text), False
+        if before is not None and _of_groups(before):
+            numbered = before.words == _NUMBER
+            before = before.model_copy(update={"words": ""})  # "which is the largest" asks for a group again
         query = self.reader.read(text, links, before)
         for aside, rest in without_aside(text, self.names.link) if isinstance(query, Refusal) else ():
             read = self.reader.read(text, rest, before)
@@ -76,7 +83,7 @@ class Asked:
                 break
         if isinstance(query, Refusal):
             return Answer(f"{query.text}{self._without(text, links)}", text, "refusal", False)
-        return self.run(query, text, links)
+        return self.run(_numbered(query, links, goes_on=numbered), text, links)
 
     def _without(self, text: str, links: Sequence[Link]) -> str:
         """Say how a question would be read without its words that stand for nothing."""
@@ -118,3 +125,23 @@ class Asked:
 def _of_genes(query: Query) -> bool:
     """Whether an answer rests on values of genes."""
     return query.want in _OF_GENES or any(one.startswith("gene:") for one in query.fields())
+
+
+def _numbered(query: Query, links: Sequence[Link], *, goes_on: bool) -> Query:
+    """Ask for the number of groups where the question does: "how many donors have more than 100 B cells".
+
+    Or where it goes on from one that did.
+    """
+    if not _of_groups(query):
+        return query
+    sized = {"size", "sizes"}  # "the sizes of the clusters" are of each
+    counts = any(
+        sized.isdisjoint(one.key.split()) and matches(_COUNTS_GROUPS, links[at:]) for at, one in enumerate(links)
+    )
+    counts = counts or (goes_on and not pick(links, "WHICH", "LIST"))
+    return query.model_copy(update={"words": _NUMBER}) if counts else query
+
+
+def _of_groups(query: Query) -> bool:
+    """Whether groups are asked for, all of a column or those that pass."""
+    return "groups" in (query.want, query.show)

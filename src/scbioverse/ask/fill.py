@@ -255,6 +255,7 @@ class _Filling:
             return
         require(self.found.pop("show") == "rank" and self.found["order"] == "most")
         require(all(one.value == self.names.rows.usual("total_counts") for one in self.links("level")))
+        require(all(one.value == "mean" for one in self.links("each")))  # a median would rank them otherwise
         # "Most detected" may be in the most cells, or with the most counts.
         how = self.links("how")
         require(how or all(one.key == "expressed" for one in self.links("seen")))

@@ -176,7 +176,7 @@ class Query(_Frozen):
         Of a quantile: between 0 and 1; linear between two values.
     words
         Free words: of a search, the kind of flag, a term of the ontology; `"number"`: of a rank not the group is asked
-        for but its number.
+        for but its number, of groups not which they are but how many.
     """
 
     want: Want

@@ -304,14 +304,15 @@ class _Told:
         if not fits:
             end, nearest = ("highest", order[0]) if self.sign in (">", ">=") else ("lowest", order[-1])
             said = f"the {end} is {self.speech.name(nearest.name)} ({self.number(nearest)})"
-            none: Any = False if found_any else []
+            none: Any = False if found_any else 0 if self.query.words else []
             return f"No group of {self.column} fits: {self.speech.passed(self.query)}; {said}.", none
         found = sorted((one.name for one in fits), key=_numbers_first)
         shares = "; ".join(f"{self.speech.name(one.name)} ({self.number(one)})" for one in fits[:_SHOWN])
         aside = tables.unnamed(self.query.column, self.rows, self.rows.asked)
         head = f"{'Yes: ' if found_any else ''}{self.column} {listed(map(self.speech.name, found))}"
         groups = f"{len(fits)} group{'s' if len(fits) > 1 else ''}"
-        return f"{head} ({groups}): {self.speech.passed(self.query)}: {shares}.{aside}", True if found_any else found
+        value: Any = True if found_any else len(found) if self.query.words else found
+        return f"{head} ({groups}): {self.speech.passed(self.query)}: {shares}.{aside}", value
 
     def rank(self, order: list[_Number]) -> _Said:
         """Name the groups at one end, and those that come next."""

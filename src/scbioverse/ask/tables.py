@@ -37,12 +37,12 @@ def groups(query: Query, rows: Rows, speech: Speech) -> Result:
         head = f"Groups of {speech.name(column)} with {rows.noun}s in each of {speech.name(query.then)}"
         text = f"{head}: {'; '.join(said)}.{unnamed(query.then, rows, mask)}{speech.remarks(query)}"
         table = pd.DataFrame({"group": list(held), "n": list(map(len, held.values()))})
-        return Result(text, table, held)
+        return Result(text, table, _numbers_of(table) if query.words else held)
     table = sizes(column, rows, mask)
     shown = [f"{speech.name(one.group)} ({one.n:,})" for one in table.head(_SHOWN).itertuples()]
     head = f"There are {len(table)} groups in {speech.name(column)}"
     text = f"{head}: {', '.join(shown)}{more(len(table), _SHOWN)}.{unnamed(column, rows, mask)}{speech.remarks(query)}"
-    return Result(text, table, _numbers_of(table))
+    return Result(text, table, len(table) if query.words else _numbers_of(table))
 
 
 def _numbers_of(table: pd.DataFrame) -> dict[str, int]:
