@@ -161,7 +161,7 @@ _FEW = 5
 WORD = 0.0
 # What a cell's log-probabilities are divided by where its group's word is added: the two are not independent, since the
 # cell is one of the group. Of 1, 1.15, 1.3, 1.5 and 1.8, by the development studies of `benchmarks.first_call`.
-TEMPER = 1.3
+TEMPER = 1.8
 # A kind that no group is, but that so many cells are by themselves, each with such a probability, is a name, too: a
 # mixture is named by what most of its cells are.
 OWN_CELLS, OWN_SHARE, OWN_SURE = 5, 0.01, 0.8
