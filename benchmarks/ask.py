@@ -37,6 +37,8 @@ READ_WORDS = frozenset([
 # Of these, and of the tables, what a language model is read by alone.
 OF_MODEL = frozenset(["accounting", "linear", "model_reader", "slots", "accounts", "lines", "said", "vetoes"])
 CLUSTERS = ["Naive CD4 T", "Memory CD4 T", "CD14+ Mono", "B", "CD8 T", "FCGR3A+ Mono", "NK", "DC", "Platelet"]
+# Columns of the desk's data, by the short names that truths call them by.
+_DESK = {"ct": "cell_type", "dn": "donor", "co": "condition", "cl": "cluster"}
 
 
 def cells() -> tuple[Any, dict[str, Any]]:
@@ -91,6 +93,25 @@ def study() -> tuple[Any, dict[str, Any]]:
     adata.obs["age"] = age.where(n % 10 != 0)
     adata.obs["predicted_doublet"] = n % 17 == 0
     return adata, truths | {"s": adata.obs.astype({"sex": str})}
+
+
+def desk() -> tuple[Any, dict[str, Any]]:
+    """Return the same cells with conditions by chance and clusters that differ from the labels in some 8 % of them."""
+    adata, _ = cells()
+    rng = np.random.default_rng(12)
+    condition = pd.Categorical(np.where(rng.random(adata.n_obs) < 0.5, "ctrl", "stim"))
+    cell_type = sb.datasets.pbmc3k().obs["cell_type"].loc[adata.obs_names].cat.remove_unused_categories()
+    codes, moved = cell_type.cat.codes.to_numpy(copy=True), rng.random(adata.n_obs) < 0.08
+    codes[moved] = rng.integers(0, len(CLUSTERS), size=int(moved.sum()))
+    adata.obs = pd.DataFrame({
+        "cell_type": cell_type, "donor": adata.obs["donor"], "condition": condition,
+        "n_genes": adata.obs["n_genes"].astype(int), "n_umi": adata.obs["n_umi"].astype(int),
+        "pct_mito": adata.obs["pct_mito"], "cluster": pd.Categorical([str(one) for one in codes]),
+    })  # fmt: skip
+    texts = {one: adata.obs[column].astype(str) for one, column in _DESK.items()}
+    numbers = {"ng": adata.obs["n_genes"], "nu": adata.obs["n_umi"], "pm": adata.obs["pct_mito"]}
+    values = pd.DataFrame(adata.X.toarray().astype(float), index=adata.obs_names, columns=adata.var_names)
+    return adata, {"E": values, "T": ["Naive CD4 T", "Memory CD4 T", "CD8 T"], **texts, **numbers}
 
 
 def _tables(adata: Any, kinds: dict[str, list[str]]) -> dict[str, Any]:
@@ -336,7 +357,7 @@ def made(name: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Make the data of a set: the AnnData, names of the truths, and options of asking."""
     of = name.split("_")[0]
     makers = {"molecules": molecules, "proteins": proteins, "study": study, "kang": kang, "tumour": tumour,
-              "lab": lab, "atlas": atlas, "visit": visit}  # fmt: skip
+              "lab": lab, "atlas": atlas, "visit": visit, "desk": desk}  # fmt: skip
     adata, truths = makers.get(of, cells)()
     if of in ("molecules", "proteins"):
         return adata, truths, {"modality": of[:-1]}
