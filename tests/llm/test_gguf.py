@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from scbioverse import settings
 from scbioverse.errors import WeightsError
 from scbioverse.llm import gguf
 from scbioverse.llm.gguf import GGUFFile, read_gguf
@@ -156,6 +157,15 @@ def test_logits_equal_transformers_own_reading(tmp_path: Path, tiny_llm: Path, q
     # Near the unquantised model, too: both readers could be wrong in the same way.
     least = {"F16": 0.999, "Q8_0": 0.99, "Q4_1": 0.7}[quantization]
     assert torch.corrcoef(torch.stack([logits(ours).flatten(), logits(model).flatten()]))[0, 1] > least
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_a_bar_is_drawn_only_where_bars_are_wanted(
+    tiny_gguf: Path, progress: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(settings, "progress", progress)
+    read_gguf(tiny_gguf)
+    assert ("tensors" in capfd.readouterr().err) is progress
 
 
 def test_config_holds_the_shape(tiny_gguf: Path, tiny_llm: Path) -> None:

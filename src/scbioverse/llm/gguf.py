@@ -6,6 +6,8 @@ learned.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,11 +17,14 @@ import torch
 from gguf import GGUFEndian, GGUFReader
 
 from .._logging import logger
+from .._settings import settings
 from .._tensor_files import load_pretrained, quiet_transformers
 from .._untrusted import FOREIGN, check_plain
 from ..errors import WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 # Vocabularies whose merges were learned with every digit by itself, then GPT-2's split (llama.cpp, llm_tokenizer_bpe).
@@ -117,15 +122,30 @@ def _read(file: GGUFFile, architecture: str) -> GGUFModel:
         _split_digits(tokenizer)
     shapes = {tensor.name: tuple(map(int, tensor.shape)) for tensor in file.tensors}
     options = {"dtype": torch.float32, **packing, "gguf_file": name, "trust_remote_code": False}
-    model = load_pretrained(
-        transformers.AutoModelForCausalLM, file.path.parent, config, name=str(file.path), shapes=shapes, **options
-    )
+    with quiet_transformers(), _bar_as_set():
+        model = load_pretrained(
+            transformers.AutoModelForCausalLM, file.path.parent, config, name=str(file.path), shapes=shapes, **options
+        )
     # The copy that is kept is not quantised.
     vars(model.config).pop("quantization_config", None)
     state = {key: value.detach() for key, value in model.state_dict().items()}
     for tied in getattr(model, "all_tied_weights_keys", None) or {}:
         state.pop(tied, None)
     return GGUFModel(model.config, state, tokenizer)
+
+
+@contextmanager
+def _bar_as_set() -> Iterator[None]:
+    """Draw the bar of unpacked tensors only where bars are wanted: transformers would draw it always."""
+    from transformers import modeling_gguf_pytorch_utils
+
+    unpacking: Any = modeling_gguf_pytorch_utils
+    shown = unpacking.tqdm
+    unpacking.tqdm = partial(shown, disable=not settings.progress)
+    try:
+        yield
+    finally:
+        unpacking.tqdm = shown
 
 
 def _split_digits(tokenizer: Any) -> None:
