@@ -67,7 +67,7 @@ def _roles(link: Link, after: str) -> set[str]:
     if after in within.get(link.key, ("ROWS", "WHERE") if link.role == "EVERYWHERE" else ()):
         return {"IN"}
     said = _said().get(link.key, set())
-    if link.role == "?":
+    if link.role in ("?", "AS"):
         return said
     return {_with_value(link.role, link.value), *(said if link.key in accounts("=")["ALSO"] else ())}
 

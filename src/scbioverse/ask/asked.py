@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .words import Link
 
 # "How many female donors", "from how many different donors".
-_COUNTS_GROUPS = "COUNT (OF|ALL|DIFF|BE|SEEN|TRAIT|WHERE)* (COLUMN|PEOPLE)"
+_COUNTS_GROUPS = "COUNT (OF|ALL|DIFF|BE|SEEN|TRAIT|WHERE|ROWS(?=COLUMN))* (COLUMN|PEOPLE)"
 _NUMBER = "number"
 _OF_GENES = frozenset(["genes", "expressed", "markers", "is marker", "differential"])
 

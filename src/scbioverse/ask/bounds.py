@@ -78,6 +78,30 @@ def measured(links: Links, names: Names) -> Links:
     return [joined(links, "HAS", bound.about(field))]
 
 
+def of_row(links: Links, names: Names) -> Links:
+    """Read "is the TPSA of aspirin greater than 60" as "is aspirin of a TPSA greater than 60"."""
+    return [links[0], *pick(links, "ROW"), *measured(pick(links, "MEASURE", "FIELD", "LIMIT"), names)]
+
+
+def in_unit(links: Links, _: Names) -> Links:
+    """Leave out a unit that is the one of all that is measured: "the weight of aspirin in g/mol", "length in aa"."""
+    unit = links[-1].value if links[-1].role == "UNIT" else (links[-1].value, 1.0)
+    mine = all((one.value, 1.0) == unit for one in pick(links, "MEASURE"))
+    return links[:-2] if mine else links
+
+
+def unit_said(links: Links, _: Names) -> Links:
+    """Read "length > 100 aa" once: both name the same."""
+    return links[:-1] if links[0].value == links[-1].value else links
+
+
+def of_two_rows(links: Links, _: Names) -> Links:
+    """Read "A vs B: is A the longer one" as "is A longer than B"."""
+    one, other, asked = pick(links, "ROW")
+    rest = [two for two in (one, other) if two.value != asked.value]
+    return [*pick(links, "BE"), asked, *pick(links, "MOREM"), Link("THAN", "than"), *rest] if len(rest) == 1 else links
+
+
 def percent(field: str, bound: Where, names: Names) -> tuple[str | None, Where]:
     """Turn per cent into the units of a column of fractions; of amino acids into their share."""
 

@@ -143,6 +143,11 @@ def top(links: Links, _: Names) -> Links:
     return [links[0].but("TOP", value=links[0].value[1])]
 
 
+def sized(links: Links, names: Names) -> Links:
+    """Read "the largest class" as the one with the most: "heaviest" is said of its rows."""
+    return top(links, names) if links[0].key in ("largest", "biggest", "smallest") else links
+
+
 def counts(links: Links, _: Names) -> Links:
     """Read "LYZ counts": what was counted of a gene."""
     return links[:1] if _counted(links[1]) else links
@@ -171,10 +176,11 @@ def per_row(links: Links, _: Names) -> Links:
     return [*first, Link("IN", one.said), kind] if spread and kind.key.endswith((" cell", " cells")) else links
 
 
-def in_unit(links: Links, _: Names) -> Links:
-    """Leave out a unit that is the one of all that is measured: "the weight of aspirin in g/mol"."""
-    mine = all((one.value, 1.0) == links[-1].value for one in pick(links, "MEASURE"))
-    return links[:-2] if mine else links
+def whose(links: Links, _: Names) -> Links:
+    """Read "whose phase is not launched" as of what is not launched."""
+    column, held = pick(links, "COLUMN")[0], links[-1]
+    mine = links[0].key == "whose" and held.value.fields() == {f"obs:{column.value}"}
+    return [links[0].but("THAT"), *without(links[1:], "COLUMN")] if mine else links
 
 
 def _counted(link: Link) -> bool:
@@ -285,6 +291,15 @@ def _listed(links: Links, word: Any, *, apart: bool) -> Links:
     parts = pick(links, "WHERE")
     items = tuple(item for one in parts for item in (one.each if apart else (one.value,)))
     return [joined(links, "WHERE", Where(op=word, parts=items), items if apart else ())]
+
+
+def both_of(links: Links, names: Names) -> Links:
+    """Read "for pain as well as fever" of rows that may hold several values as those with both."""
+    first, word, second = links[0], pick(links, "AND")[0], links[-1]
+    field, *others = first.value.fields() | second.value.fields()
+    several = not others and field in names.rows.group_fields and names.rows.groups(field.removeprefix("obs:")).several
+    plain = several and word.key in ("as well as", "and also") and not first.items + second.items
+    return [joined(links, "WHERE", both(first.value, second.value))] if plain else links
 
 
 def choice(links: Links, names: Names) -> Links:
@@ -459,13 +474,14 @@ def stated(links: Links, names: Names, role: str = "") -> Links:
 
 
 def lack_all(links: Links, names: Names) -> Links:
-    """Read "lack both A and B", "negative for A and B" as having none; "without both", "lack either" may mean one."""
+    """Read "lack both A and B", "free of A and B" as having none; "without both", "lack either" may mean one."""
     held, said = pick(links, "HAS")[0], roles_of(pick(links, "BOTH", "EITHER"))
     all_of = held.value.op == "and" and len(held.items) > 1
-    if not said and not (all_of and links[0].key.endswith(" for")):
+    of_each = links[0].key.endswith((" for", " of", " from"))
+    if not said and not (all_of and of_each):
         return links
     plain = all_of and "not" not in {one.op for one in held.items}  # "negative for A and no B"
-    if not plain or (said and (*said, links[0].role) != ("BOTH", "LACK")):
+    if not plain or (said and said != ["BOTH"]) or (said and links[0].role != "LACK" and not of_each):
         return mark(links, names)
     return [links[0], joined(links[1:], "HAS", Where(op="or", parts=held.items))]
 

@@ -49,9 +49,14 @@ _NO_WORDS = frozenset(["id", "ids", "name", "key", "code", "label", "no", "numbe
 # What columns of true and false are called beside what is true of the row.
 _FLAG = frozenset(["is", "has", "predicted", "called", "flag"])
 _NAMES = ("WHERE", "ALSO WHERE")
+# "I" and "S" are elements, and "OH" a group, behind words of these roles, before these words, or in a list of such.
 _BEFORE_SYMBOLS = frozenset(
-    ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
+    ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER", "NO", "ANY"]
 )
+_AFTER_SYMBOLS = frozenset(
+    ["atom", "group", "moiety", "containing", "bearing", "free", "present", "absent", "missing", "count"]
+)
+_LISTING = frozenset(["and", "or", ",", "/"])
 
 
 class Names:
@@ -115,18 +120,19 @@ class Names:
     def _name_properties(self) -> None:
         """Name what is computed of molecules and proteins."""
         for one in properties(self.modality):
-            groups = [f"{said} group" for said in one.words if one.field.startswith("group:")]
-            for said in (*one.words, *groups):
+            nouns = named("@PARTS")["group"] if one.field.startswith("group:") else ()
+            for said in (*one.words, *(f"{said} {noun}" for said in one.words for noun in nouns)):
                 of_row = said.startswith("how ") or not one.counted
                 self._add(key_of(said), Link("MEASURE" if of_row else "FIELD", said, one.field))
             for (role, order), phrases in one.compared.items():
                 self._add_phrases(role, phrases, (one.field, order))
         for role, some in named(f"@{self.modality}").items():
-            self._add_phrases(role, some, _FIVE)
+            self._add_phrases(role, some, _FIVE if role == "RULE" else None)
         for said, where in adjectives(self.modality).items():
             self._add(key_of(said), Link("WHERE", said, where))
-        # "I" and "S" are elements where something is contained; "In" and "Be" are words all the same.
-        self._symbols = frozenset(symbols(f"{self.modality} element").values()) - {"H", "Be", "In"}
+        # "In" and "Be" are words all the same.
+        free = {*symbols(f"{self.modality} element").values()} - {"H", "Be", "In"}
+        self._symbols = {one: f"element:{one}" for one in free} | symbols(f"{self.modality} group")
         # Amino acids by three letters, as they are written: "his" and "met" are other words.
         residues = map(str.split, symbols(f"{self.modality} residue").values())
         self._letters = {short: letter for letter, short in residues}
@@ -321,8 +327,9 @@ class Names:
     def _at(self, words: list[Word], at: int, before: str) -> tuple[Link, int]:
         """Link the words that begin at a place, behind a word of a role; return how many these are, too."""
         first = words[at]
-        if first.text in self._symbols and before in _BEFORE_SYMBOLS:
-            return Link("FIELD", first.text, f"element:{first.text}"), 1
+        if first.text in self._symbols and self._is_symbol(words, at, before):
+            n = 1 + (" ".join(one.one for one in words[at + 1 : at + 2]) in ("atom", "group", "moiety"))
+            return Link("FIELD", " ".join(one.text for one in words[at : at + n]), self._symbols[first.text]), n
         if first.text in self._letters:
             named = " ".join(one.one for one in words[at + 1 : at + 2]) == "residue"
             return Link("FIELD", first.text, f"residue:{self._letters[first.text]}"), 1 + named
@@ -343,6 +350,12 @@ class Names:
         # "MAX" and "SET" in capitals are genes where they were measured; "INS" is no plural of "in".
         shouted = n == 1 and first.text.isupper() and len(first.text) > 2 and best.role not in ("WHERE", "COLUMN")
         return (self.gene(first) if shouted else None) or best, n
+
+    def _is_symbol(self, words: list[Word], at: int, before: str) -> bool:
+        """Whether letters are meant as an element or a group: "the N atoms", "S present", "Cl or Br"."""
+        then, other = [*words[at + 1 : at + 3], *[Word("", "", "")] * 2][:2]
+        listed = then.one in _LISTING and other.text in self._symbols and words[at].text != "I"
+        return before in _BEFORE_SYMBOLS or then.one in _AFTER_SYMBOLS or listed
 
     def _end(self, words: list[Word], at: int, n: int, best: Link | None, before: str) -> int:
         """Return where a name ends at the latest: some words begin another name."""
