@@ -91,8 +91,17 @@ def in_unit(links: Links, _: Names) -> Links:
 
 
 def unit_said(links: Links, _: Names) -> Links:
-    """Read "length > 100 aa" once: both name the same."""
-    return links[:-1] if links[0].value == links[-1].value else links
+    """Read "length > 100 aa", "9 residues long", "9 aa in length" once: both name the same."""
+    first, *more = pick(links, "MEASURE")
+    if any(one.value != first.value for one in more):
+        return links
+    return [one for one in links if one not in more and one.role not in ("LONG", "IN")]
+
+
+def place_of(links: Links, names: Names) -> Links:
+    """Read "where is ubiquitin" as what its location is, where a column holds that."""
+    column = pick(names.held.get(("location",), ()), "COLUMN")[-1:]
+    return [Link("WHAT", "what"), *column, Link("OF", "of"), *pick(links, "ROW")] if column else links
 
 
 def of_two_rows(links: Links, _: Names) -> Links:

@@ -302,6 +302,11 @@ def both_of(links: Links, names: Names) -> Links:
     return [joined(links, "WHERE", both(first.value, second.value))] if plain else links
 
 
+def single(links: Links, _: Names) -> Links:
+    """Read "a single chlorine atom" as one, but where some is denied."""
+    return [links[0], Link("NUM", links[1].said, 1.0)] if links[1].key == "a single" else links
+
+
 def choice(links: Links, names: Names) -> Links:
     """Read "which has more B cells, D1 or D2" as "which of D1 or D2 has more B cells"."""
     front = links[0].role == "WHERE"
@@ -338,7 +343,8 @@ def rows_listed(links: Links, names: Names) -> Links:
     parts = [names.row(one) for one in pick(links, "ROW")]
     where = parts[0].but(values=tuple(value for one in parts for value in one.values), said="")
     made = joined(pick(links, "ROW"), "WHERE", where)
-    return [made] if links[0].role == "ROW" else [links[0], made, Link("COMMA", ",")]
+    which = pick(links, "WHICH")
+    return [*which, Link("OF", "of"), made] if which else [made]
 
 
 def kept_apart(links: Links, names: Names) -> Links:
