@@ -355,7 +355,8 @@ class Names:
         """Whether letters are meant as an element or a group: "the N atoms", "S present", "Cl or Br"."""
         then, other = [*words[at + 1 : at + 3], *[Word("", "", "")] * 2][:2]
         listed = then.one in _LISTING and other.text in self._symbols and words[at].text != "I"
-        return before in _BEFORE_SYMBOLS or then.one in _AFTER_SYMBOLS or listed
+        counted = before == "COUNT" and then.key in ("do", "does", "in", "are") and words[at].text != "I"
+        return before in _BEFORE_SYMBOLS or then.one in _AFTER_SYMBOLS or listed or counted
 
     def _end(self, words: list[Word], at: int, n: int, best: Link | None, before: str) -> int:
         """Return where a name ends at the latest: some words begin another name."""
