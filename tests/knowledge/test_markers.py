@@ -4,7 +4,9 @@ import pytest
 
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.knowledge import load_genes, load_markers, load_ontology, markers_for
+from scbioverse.knowledge._read import read_table
 from scbioverse.knowledge.markers import SOURCES, marker_genes
+from scbioverse.knowledge.phrases import label_card
 
 
 def test_table_is_sound():
@@ -106,3 +108,22 @@ def test_the_genes_alone_are_those_of_the_table(include):
         assert marker_genes(cl_id, include=include, max_genes=7) == marker_genes(cl_id, include=include)[:7]
     with pytest.raises(InputError, match="include"):
         marker_genes("CL:0000236", include="all")
+
+
+def test_markers_from_papers_stand_beside_those_of_the_pooled_tables():
+    ontology, symbols = load_ontology(), set(load_genes().symbols)
+    rows = read_table("markers_by_hand.tsv")
+    assert len({row[0] for row in rows}) == len(rows) > 30
+    for cl_id, name, genes, papers in rows:
+        assert ontology.term(cl_id).label == name
+        assert set(genes.split()) <= symbols
+        assert papers
+    table = load_markers().set_index(["cl_id", "gene"])
+    assert table.loc[("CL:0001031", "GABRA6"), "sources"] == "L"
+    assert "L" not in table.loc[("CL:0000236", "CD79A"), "sources"]
+    assert "GABRA6" in marker_genes("CL:0001031")
+
+
+def test_descriptions_that_models_learned_list_no_markers_from_papers():
+    assert marker_genes("CL:0001031", by_hand=False) == []
+    assert "GABRA6" not in label_card("CL:0001031")

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ._read import read_columns
+from ._read import read_columns, read_table
 from .levels import lift
 from .ontology import ORIGINS, TUMOURS, load_ontology, origins_left
 
@@ -28,7 +28,10 @@ SOURCES = {
     "A": "Azimuth references",
     "S": "Tabula Sapiens (through GPTCelltype and CASSIA)",
     "G": "other expert-labelled lists (through GPTCelltype and CASSIA)",
+    "L": "papers, each named in markers_by_hand.tsv",
 }
+# What a gene counts that was written down from a paper: as one that a table has picked by hand.
+BY_HAND = 1.5
 _COLUMNS = ["cl_id", "gene", "weight", "sources", "n_sources"]
 # `python -m benchmarks.markers` shows what each does to the share of right calls, left out or changed.
 DESCENDANT = 0.5
@@ -65,9 +68,28 @@ def _load() -> pd.DataFrame:
     n_terms = np.unique(cl_id.astype(str)).size
     share = 1 - np.log(unrelated.astype(float) + 1) / math.log(n_terms + 1)
     frame = pd.DataFrame({"cl_id": cl_id, "gene": gene, "weight": strength * share, "sources": codes})
+    frame = pd.concat([frame, _by_hand(frame, n_terms)], ignore_index=True)
     frame["n_sources"] = frame["sources"].str.len()
     order = np.lexsort((frame["gene"].astype(str), -frame["weight"], frame["cl_id"].astype(str)))
     return frame.iloc[order].reset_index(drop=True)
+
+
+def _by_hand(pooled: pd.DataFrame, n_terms: int) -> pd.DataFrame:
+    """Markers written down from papers, of types that the pooled tables know few of, beside what is `pooled`.
+
+    The weights of the pooled tables stay as they are, whatever is written here.
+    """
+    ontology, held = load_ontology(), set(zip(pooled["cl_id"], pooled["gene"], strict=True))
+    pairs = [(cl_id, gene) for cl_id, _, genes, _ in read_table("markers_by_hand.tsv") for gene in genes.split()]
+    terms = pd.concat([pooled[["cl_id", "gene"]], pd.DataFrame(pairs, columns=["cl_id", "gene"])]).drop_duplicates()
+    of_gene = terms.groupby("gene")["cl_id"].apply(list)
+    rows = []
+    for cl_id, gene in dict.fromkeys(pairs):
+        if (cl_id, gene) not in held:
+            unrelated = sum(not ontology.related(cl_id, other) for other in of_gene[gene])
+            share = 1 - math.log(unrelated + 1) / math.log(n_terms + 1)
+            rows.append({"cl_id": cl_id, "gene": gene, "weight": BY_HAND * share, "sources": "L"})
+    return pd.DataFrame(rows)
 
 
 @lru_cache(maxsize=1)
@@ -99,12 +121,19 @@ def markers_for(cl_id: str, *, include: Include = "self", max_genes: int | None 
     return found
 
 
-def marker_genes(cl_id: str, *, include: Include = "self", max_genes: int | None = None) -> list[str]:
-    """Return the genes of :func:`markers_for`, in its order, without the table around them."""
-    return list(_columns()[0][_ranked(cl_id, include, max_genes)[0]])
+def marker_genes(
+    cl_id: str, *, include: Include = "self", max_genes: int | None = None, by_hand: bool = True
+) -> list[str]:
+    """Return the genes of :func:`markers_for`, in its order, without the table around them.
+
+    Without `by_hand`, those of the pooled tables alone.
+    """
+    return list(_columns()[0][_ranked(cl_id, include, max_genes, by_hand)[0]])
 
 
-def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _ranked(
+    cl_id: str, include: Include, max_genes: int | None, by_hand: bool = True
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Rows of the marker table in the order of :func:`markers_for`, and which are another term's."""
     ontology = load_ontology()
     ontology.term(cl_id)
@@ -116,6 +145,8 @@ def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArra
     spans = _spans()
     present = [one for one in (cl_id, *others[include](cl_id)) if one in spans]
     rows = np.concatenate([np.arange(*spans[one]) for one in present]) if present else np.array([], dtype=int)
+    if not by_hand:
+        rows = rows[_load()["sources"].to_numpy()[rows] != "L"]
     _, codes, weights = _columns()
     # Terms come nearest first, so the first row of a gene is that of the nearest term.
     rows = rows[np.sort(np.unique(codes[rows], return_index=True)[1])]

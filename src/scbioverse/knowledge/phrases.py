@@ -113,10 +113,13 @@ def label_card(label: str) -> str:
 
 @lru_cache(maxsize=4096)
 def known_genes(cl_id: str) -> tuple[str, ...]:
-    """Marker genes of a term, its own first, then those of broader types: at most 100."""
+    """Marker genes of a term, its own first, then those of broader types: at most 100.
+
+    Those of the pooled tables, by which models learned descriptions and keep what was made of them.
+    """
     from .markers import marker_genes  # names of terms need no pandas
 
-    return tuple(marker_genes(cl_id, include="ancestors", max_genes=100))
+    return tuple(marker_genes(cl_id, include="ancestors", max_genes=100, by_hand=False))
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from .. import _runs
 from .._device import place_encoder
@@ -21,7 +22,7 @@ from .._slots import Slots, check_target, read_record
 from ..encoders import PrecomputedEncoder, embed_rows
 from ..encoders._run import digest_of_input
 from ..errors import InputError, MissingKeyError
-from ..io import Cells, array_digest
+from ..io import Cells, array_digest, row_blocks
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from ..encoders._distinct import DistinctPlan
     from ..encoders._panel_share import GeneStats, PanelScores
     from ..models import BioVerse
+    from .groups import Groups
 
 Float = NDArray[np.float32]
+_ROWS = 4096  # cells that are summed up at once
 
 
 @dataclass(frozen=True)
@@ -276,6 +279,17 @@ class CellEvidence:
         """Have the evidence of several lists of terms taken in one walk, when that of one is wanted."""
         for terms in lists:
             self.scores.ask(self.cells, terms)
+
+    def sums(self, groups: Groups) -> tuple[NDArray[np.float64], list[str]]:
+        """Sum of each known gene over the cells of each group, (n_groups, n_genes), linear, and the genes."""
+        scores, found = self.scores, np.zeros((len(groups.names), len(self.scores.panel.vocab)))
+        inside = np.flatnonzero(groups.codes >= 0)
+        for part in row_blocks(inside, _ROWS):
+            some = inside[part]
+            block = self.cells.linear(some if self.rows is None else self.rows[some], scores.match.columns)
+            place = (groups.codes[some], np.arange(some.size))
+            found += (csr_array((np.ones(some.size), place), shape=(len(found), some.size)) @ block).toarray()
+        return found, [self.stats.genes[at] for at in scores.panel.vocab]
 
     def of_rows(self, rows: NDArray[np.integer]) -> CellEvidence:
         """Return the same for some of the cells, increasing: only these are read."""

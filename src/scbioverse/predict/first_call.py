@@ -19,6 +19,7 @@ from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_li
 from ..knowledge.markers import marker_genes
 from ..knowledge.ontology import broader_among, canonical_phrase, is_within, without_kinds
 from .candidates import own_labels
+from .contrast import Contrast, contrasted
 from .decide import compared_terms
 from .defining import told_apart
 from .groups import MOST_ALONE, MOST_CELLS, Groups, content_keys, find_groups, group_scores, hear
@@ -190,6 +191,7 @@ class Found:
     n_read: int  # means that the language model read
     tissues: RowTissues | None = None  # those given, doubted, or guessed
     kinds: list[str] | None = None  # broad type of each group, by which evidence counted beside that of other types
+    contrast: Contrast | None = None  # groups that are of another lineage beside others than by themselves
 
 
 def names_known(model: BioVerse, markers: bool | None = None) -> Candidates:
@@ -236,6 +238,9 @@ def first_call(
     if batch.evidence is not None and found.kinds is not None:
         beside = replace(batch, evidence=Background(batch.evidence, found.groups, found.kinds))
     scores = pool(beside, names, weights, say=False)
+    if found.contrast is not None and found.contrast.changed:
+        more = found.groups.spread(found.contrast.of_groups([str(one) for one in names.terms]), 0.0)
+        scores = replace(scores, log_probs=log_softmax(scores.log_probs + more, axis=1).astype(np.float32))
     given, near = scores.log_probs, batch.alike() if groups is None and len(batch) > MOST_ALONE else None
 
     def settled(own: Float) -> Float:
@@ -289,6 +294,11 @@ def _find_names(
         adjusted, tissues = tissues.in_groups(ranked, pooled, ids, of_all)
         ranked = adjusted.astype(np.float64)
         own = tissues.of_rows(rows).adjust(own, ids)
+    contrast = contrasted(part, some, ranked, ids, said.markers["weight"]) if len(batch) > MOST_ALONE else None
+    if contrast is not None:
+        ranked = ranked + contrast.of_groups(ids)
+        if contrast.changed:
+            logger.info("%d groups are of another type by what other groups do not express", contrast.changed)
     named = name_groups(ranked, ids, of_all.sizes, level)
     names = _worth_offering(named, of_all.sizes, len(batch))
     kinds, held = broad_types(own, ids)
@@ -296,7 +306,7 @@ def _find_names(
         names = sorted({*names, *_kinds_beside(names, kinds, held)})
     record = _record(pooled, reading, vocabulary, some.mean(np.eye(len(kinds))[held.argmax(axis=1)]), kinds)
     known = beside.evidence.kinds if isinstance(beside.evidence, Background) else None
-    return Found(of_all, names, record, 0 if reading is None else len(reading), tissues, known)
+    return Found(of_all, names, record, 0 if reading is None else len(reading), tissues, known, contrast)
 
 
 def read_groups_of(batch: Batch, groups: Groups, candidates: Candidates) -> Float | None:
