@@ -16,9 +16,10 @@ from functools import lru_cache
 
 from .._read import read_table
 from ..ontology import load_ontology
+from .counted import in_doubt
 from .index import load_index
 from .readings import ADJECTIVES, implies_an_organ
-from .resolver import SURE, Resolution, organs_in, resolve_label, says_no_type
+from .resolver import SURE, Resolution, organs_in, resolve_label, says_no_type, without_count
 from .short_names import ANY_LIST, abbreviated, readings_in, shorthand_for
 from .tokens import is_gene, tokens
 
@@ -62,10 +63,21 @@ def resolve_labels(names: Iterable[str], *, context: str | None = None) -> list[
     fibroblast of the lung stays a fibroblast. `because` says what decided where a name had several readings.
     """
     given = list(map(str, names))
-    alone = {name: resolve_label(name) for name in given}
+    bare = {name: without_count(name, given) for name in given}
+    alone = {name: resolve_label(name) for name in bare.values()}
     told = organs_in(context or "")
-    together = _Company(alone, told).read() if told or len(alone) > 1 else alone
-    return [together[name] for name in given]
+    # What may be a type or a number is no company, and is not read by its parts.
+    clear = {name: one for name, one in alone.items() if not in_doubt(name)}
+    together = alone | (_Company(clear, told).read() if told or len(clear) > 1 else {})
+    return [_as_given(together[bare[name]], name) for name in given]
+
+
+def _as_given(one: Resolution, name: str) -> Resolution:
+    """Give a reading the name that the user gave; what was read without a number of it was read by a rule."""
+    if name == one.name:
+        return one
+    read = replace(one, name=name, term_label=one.term_label if one.cl_id else name)
+    return replace(read, how="rule", score=min(one.score, 0.9)) if one.how in ("exact", "synonym") else read
 
 
 @lru_cache(maxsize=64)

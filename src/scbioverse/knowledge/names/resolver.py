@@ -8,11 +8,12 @@ heaviest known name that stands inside it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ..ontology import ROOT, load_ontology
+from .counted import are_counted, cuts, in_doubt
 from .index import Hit, How, NameIndex, load_index
 from .readings import best_part, contradicts, readings, without_restated
 from .short_names import abbreviated, prefixed, readings_in, shorthand_for
@@ -95,8 +96,13 @@ def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: boo
     if match := _ID.match(text):
         cl_id = f"CL:{match[1]}"
         hit: Hit | None = (cl_id, "id", 1.0) if cl_id in load_ontology() else None
+    elif not text or says_no_type(text) or in_doubt(text):
+        hit = None
+    elif (bare := without_count(text)) != text:
+        found = _resolve(bare, context, crosswalk, abbreviations)
+        hit = _as_rule((str(found.cl_id), found.how, found.score), min(found.score, 0.9)) if found.cl_id else None
     else:
-        hit = None if not text or says_no_type(text) else _read(text, context, crosswalk, abbreviations)
+        hit = _read(text, context, crosswalk, abbreviations)
     if hit is None or (hit[0] == ROOT and hit[1] != "id"):
         return Resolution(name, None, name, "none", 0.0)
     cl_id, how, score = hit
@@ -123,6 +129,23 @@ def _as_written(text: str, index: NameIndex, abbreviations: bool) -> Hit | None:
             bare = _as_written(text[1:], index, abbreviations)
             hit = _as_rule(bare, 0.75) if bare and bare[2] >= SURE else None
     return hit
+
+
+def without_count(name: str, beside: Collection[str] = ()) -> str:
+    """Return a name without the number of its cluster: "1: B cell" is "B cell"; names known with a number stay.
+
+    `beside` are the names of the same list, which tell what "B 2" is: "B" where others are numbered, too.
+    """
+    text = " ".join(name.split())
+    if in_doubt(text):
+        return "B" if are_counted(beside) else name
+    if not any(map(str.isdigit, text)) or _as_spelt(text, True) or abbreviated(text):
+        return name
+    return next((bare for bare, only in cuts(text) if not only or _is_a_name(bare)), name)
+
+
+def _is_a_name(text: str) -> bool:
+    return bool(readings_in(text)) or _resolve(text, "").score >= SURE
 
 
 def says_no_type(text: str) -> bool:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from .._read import read_table
 from ..ontology import fold, load_ontology
+from .counted import in_doubt
 from .tokens import gene_token, is_gene, tokens, word_set
 
 # Context of names that mean a cell in any list of cells, but not by themselves: "End", "FAP" (which is a gene).
@@ -114,9 +115,12 @@ def readings_in(name: str, *, whole: bool = False) -> dict[str, str]:
 def nearest_names(name: str, *, most: int = 2) -> tuple[str, ...]:
     """Ontology names like a name that resolves to nothing, the most alike first, `most` at most; empty where none is.
 
-    They are labels of what a short name means in some organ (`"stellate cell"`), else names that are spelt much alike.
+    They are both readings of a name in doubt (`"2 B"`), labels of what a short name means in some organ (`"stellate
+    cell"`), else names that are spelt much alike.
     """
     ontology = load_ontology()
+    if number := in_doubt(name):
+        return ontology.term("CL:0000236").label, f"B-{number} B cell"
     found = [cl_id for place, cl_id in readings_in(name).items() if place != ANY_LIST]
     if not found and len(name) > 4:
         names = ontology.names()
