@@ -25,6 +25,8 @@ NUMBERS = [
     ("molecules | Drugs used for neither pain nor fever: how many?", lambda area, **_: ~(area("pain") | area("fever"))),
     ("molecules | How many drugs carry a net charge?", lambda v, **_: v.charge != 0),
     ("molecules | How many drugs have no net charge?", lambda v, **_: v.charge == 0),
+    ("molecules | How many contain S or N or both Cl and F?", lambda v, **_: (v.S + v.N > 0) | (v.Cl * v.F > 0)),
+    ("molecules | How many nitrogen atoms are there in total?", lambda v, **_: v.N),
     ("proteins | How many sequences are 9 aa long?", lambda p, **_: p.length == 9),
     ("proteins | How many Cys-free proteins?", lambda p, **_: p.C == 0),
     ("proteins | How many are both nuclear and cytosolic?", lambda place, **_: place("nucleus") & place("cytosol")),
@@ -58,6 +60,10 @@ REFUSED = [
     "molecules | What is the range of logP?",
     "molecules | How many compounds pass the filter?",
     "molecules | compounds with at least 2 rings, no more and no less than 4",
+    "molecules | How many rings do statins have?",  # together, each, or how many have some
+    "molecules | Which drug treats the most areas?",
+    "molecules | What is the structure of caffeine?",
+    "proteins | How many Da does lysozyme weigh?",  # numbers are told in kDa
     "proteins | Number of amino acids in the hormones",  # of all together, or of each
     "proteins | How many proteins have 2 chains?",
     "proteins | How many extracellular proteins are there?",  # secreted ones are, and more may be

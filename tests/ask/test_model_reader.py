@@ -181,6 +181,9 @@ def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
         ("How many T cells express LYZ at a high level?", "count where T1 and G1"),
         ("What are the T cells in donor1?", "composition where T1 and T2"),
         ("What rank do B cells have by number of cells?", "count where T1"),  # a place in an order
+        ("How many LYZ do B cells have in total?", "count where G1 and T1"),  # of all together, or cells with some
+        ("What are B cells used for?", "define where T1"),
+        ("Which cells have the most donors?", "count by C1 rank most"),
         (
             "Of the B cells in each donor, what is the smallest of the 3 numbers?",
             "count where T1 by C1 rank least top N1",

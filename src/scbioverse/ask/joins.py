@@ -98,6 +98,8 @@ def without_last(links: Links, _: Names, *roles: str) -> Links:
 def summed(links: Links, _: Names) -> Links:
     """Read "how many UMIs in total", "the total UMI count of B cells", "the combined length" as a sum."""
     total = Link("STAT", "total", "sum")
+    if any(one.value.startswith(("gene:", "group:")) for one in pick(links, "FIELD")):  # "how many esters in total"
+        return links
     if pick(links, "TAKEN", "INTOTAL"):
         return [total, *without(links, "TAKEN", "INTOTAL", "COMMA", "COUNT", "BE", "THERE")]
     # Of "total_counts" the name of the column is written so.

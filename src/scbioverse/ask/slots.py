@@ -93,6 +93,8 @@ def _with_units(held: list[Link]) -> list[Link]:
             out.append(replace(link, value=100 * link.value))
         elif unit in ("", "%"):
             out.append(link)
+        elif factor != 1 and (not out or out[-1].role != "NUM"):
+            out.append(link.but("?"))  # "how many Da does it weigh": numbers are told in kDa
         elif unit not in measured:
             out.append(Link("MEASURE", link.said, unit))
     return out
