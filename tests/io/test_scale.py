@@ -183,3 +183,81 @@ def test_values_without_zeros_that_are_not_tied_are_read(counts: sp.csr_array) -
     abundant = counts[:, np.argsort(-np.asarray(counts.mean(axis=0)).ravel())[:40]].toarray() + 1
     abundant *= np.random.default_rng(0).integers(1, 9, abundant.shape)
     assert info_of(abundant).scale == "counts"
+
+
+def with_fractions(counts: sp.csr_array, rng: np.random.Generator, share: float = 0.15) -> sp.csr_array:
+    """Counts of which a share lost a part, as where reads are divided among genes."""
+    out = sp.csr_array(counts, dtype=np.float32).copy()
+    out.data = np.minimum(out.data, 45)
+    out.data -= ((rng.random(out.data.size) < share) * rng.random(out.data.size) * 0.9).astype(np.float32)
+    return out
+
+
+def cleaned(counts: sp.csr_array, rng: np.random.Generator) -> sp.csr_array:
+    """Few counts, each a little less, as where those of other cells' molecules were taken away."""
+    out = sp.csr_array(counts, dtype=np.float32).copy()
+    out.data = rng.binomial(out.data.astype(np.int64), 0.2).astype(np.float32)
+    out.eliminate_zeros()
+    out.data -= (rng.random(out.data.size) * 0.2).astype(np.float32)
+    return out
+
+
+@pytest.mark.parametrize("genes", [slice(None), slice(0, None, 40)], ids=["all", "panel"])
+def test_counts_of_which_most_are_whole_are_counts(counts: sp.csr_array, genes: slice) -> None:
+    values = with_fractions(counts, np.random.default_rng(1))[:, genes]
+    assert values.max() < 50
+    info = info_of(values)
+    assert (info.scale, info.log_base, info.doubtful) == ("counts", None, False)
+    assert "whole numbers" in info.evidence
+    # The logarithms of the same are none, whole as those of one count are to base 2.
+    for base in BASES.values():
+        assert info_of(log_of(values, base)).scale == "log"
+
+
+@pytest.mark.parametrize("genes", [slice(None), slice(0, None, 10)], ids=["all", "panel"])
+def test_cleaned_counts_are_read_as_counts_with_a_warning(counts: sp.csr_array, genes: slice) -> None:
+    adata = ad.AnnData(cleaned(counts, np.random.default_rng(1))[:, genes])
+    adata.var_names = sb.datasets.pbmc3k().var_names[genes]
+    with pytest.warns(UserWarning, match=r"not certain.*linear values.*pass the counts"):
+        found = sb.pp.check_cells(adata)
+    assert found["scale"] == "counts"
+    assert info_of(log_of(sp.csr_array(adata.X), math.e)).scale == "log"
+
+
+def test_an_assumed_logarithm_is_warned_about() -> None:
+    adata = ad.AnnData(log_of(normalised(smart_seq(m=3000), 1e4), math.e)[:, :300])
+    adata.var_names = sb.datasets.pbmc3k().var_names[:300]
+    with pytest.warns(UserWarning, match=r"adata.X is not certain.*natural-log.*round them"):
+        sb.pp.check_cells(adata)
+    adata.layers["other"] = adata.X
+    with pytest.warns(UserWarning, match="layer 'other' is not certain"):
+        sb.pp.check_cells(adata, layer="other")
+
+
+@pytest.mark.parametrize("counted", [slice(0, 135), slice(0, None, 10), slice(30, None)], ids=["half", "few", "most"])
+def test_counts_in_some_cells_and_logarithms_in_others_are_refused(counts: sp.csr_array, counted: slice) -> None:
+    values = log_of(normalised(counts), math.e).toarray()
+    values[counted] = counts.toarray()[counted]
+    share = round(100 * len(values[counted]) / len(values))
+    adata = ad.AnnData(sp.csr_array(values))
+    adata.var_names = sb.datasets.pbmc3k().var_names
+    with pytest.raises(InputError, match=rf"two scales: about {share}% .* hold whole numbers"):
+        sb.pp.check_cells(adata)
+
+
+def test_linear_values_of_two_kinds_are_read(counts: sp.csr_array) -> None:
+    values = counts.toarray().astype(np.float32)
+    values[::2] *= 0.37
+    assert info_of(values).scale == "counts"
+    # Cells of few genes, all with the median number of counts, stay whole when divided to it.
+    assert info_of(normalised(counts[:, ::40], 50.0)).scale == "counts"
+
+
+@pytest.mark.parametrize("genes", [slice(None), slice(0, None, 40)], ids=["all", "panel"])
+@pytest.mark.parametrize("total", [None, 1e4], ids=["counts", "normalised"])
+def test_logarithms_of_logarithms_are_refused(counts: sp.csr_array, genes: slice, total: float | None) -> None:
+    linear = counts if total is None else normalised(counts, total)
+    once = log_of(sp.csr_array(linear), math.e)[:, genes]
+    assert info_of(once).scale == "log"
+    with pytest.raises(InputError, match="logarithms of logarithms"):
+        info_of(log_of(sp.csr_array(once), math.e))

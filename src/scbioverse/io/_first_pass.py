@@ -53,21 +53,42 @@ class Hints:
 
 
 def say_better_source(
-    adata: AnnData, vocabulary: Sequence[str], *, key: str | None, n_found: int, assumed: bool
+    adata: AnnData, vocabulary: Sequence[str], *, layer: str | None, key: str | None, n_found: int, info: MatrixInfo
 ) -> None:
-    """Warn where another matrix holds clearly more of the genes, or counts where the scale of `X` was assumed.
+    """Warn where the scale of a matrix is doubtful; of `X`, too, where another matrix would serve better.
 
-    `n_found` is how many of them `X` has, `key` the column of `var` with gene names; `assumed`: the scale of `X` could
-    not be told from its values.
+    That is one with clearly more of the genes, or counts where the scale of `X` is doubtful. `n_found` is how many
+    of them `X` has, `key` the column of `var` with gene names; `info` is what the first pass found.
     """
+    assumed = info.doubtful
+    if layer is not None:
+        if assumed:
+            _say_doubtful(info, matrix_name(layer))
+        return
     n_raw = 0 if adata.raw is None else _n_matched(adata, vocabulary, key)
     # Warnings, since what is only logged is seen by those who raised the verbosity, and most never do.
     if n_raw > _CLEARLY_MORE * n_found and _holds(adata, "raw", counts=False):
         warn(f"adata.raw has {n_raw} of the genes, adata.X only {n_found}: layer='raw' would serve better.")
     elif assumed and n_raw >= n_found and _holds(adata, "raw", counts=True):
         warn("the scale of adata.X was assumed, and adata.raw has counts: layer='raw' would serve better.")
-    elif assumed and (layer := next((one for one in layer_names(adata) if _holds(adata, one, counts=True)), None)):
-        warn(f"the scale of adata.X was assumed, and layer {layer!r} has counts: layer={layer!r} would serve better.")
+    elif assumed and (other := next((one for one in layer_names(adata) if _holds(adata, one, counts=True)), None)):
+        warn(f"the scale of adata.X was assumed, and layer {other!r} has counts: layer={other!r} would serve better.")
+    elif assumed:
+        _say_doubtful(info, matrix_name(None))
+
+
+def _say_doubtful(info: MatrixInfo, name: str) -> None:
+    """Warn that values could be on another scale, and say what helps."""
+    advice = (
+        "If they are logarithms, pass the counts that they were made of"
+        if info.log_base is None
+        else "If they are counts with fractions (cleaned of other cells' molecules, or shared among genes), round them "
+        f"(numpy.rint); if {name} has logarithms of another base, pass natural ones"
+    )
+    warn(
+        f"the scale of {name} is not certain: its values are read as {info.kind} ({info.evidence}), and labels are "
+        f"wrong where that is. {advice}, in X or as layer=. sb.pp.check_cells says how values are read."
+    )
 
 
 def _n_matched(adata: AnnData, vocabulary: Sequence[str], key: str | None) -> int:
@@ -189,6 +210,7 @@ class MatrixInfo:
     target_sum: float | None = None  # of each cell on the linear scale, where all cells have the same
     evidence: str = ""  # why the scale is believed
     digest: str = ""  # of values and names, see `MatrixDigest`
+    doubtful: bool = False  # whether the values could well be on another scale
     # int64 (n_vars,): cells with a value above 0 in each column.
     n_expressing: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(0, dtype=np.int64), compare=False, repr=False
@@ -196,11 +218,16 @@ class MatrixInfo:
 
     def describe(self) -> str:
         """One line for the log."""
-        kind = "linear values (counts)"
-        if self.log_base is not None:
-            kind = f"{_LOGS.get(self.log_base, 'natural-log')} values, turned back to a linear scale"
+        back = "" if self.log_base is None else ", turned back to a linear scale"
         total = "" if self.target_sum is None else f", {self.target_sum:.6g} a cell"
-        return f"matrix read as {kind}{total} ({self.evidence})"
+        return f"matrix read as {self.kind}{back}{total} ({self.evidence})"
+
+    @property
+    def kind(self) -> str:
+        """What the values are read as, in words."""
+        return (
+            "linear values (counts)" if self.log_base is None else f"{_LOGS.get(self.log_base, 'natural-log')} values"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +294,8 @@ class FirstPass:
         """Return what was found, when all blocks were taken in.
 
         An :class:`InputError` where the matrix has no rows or columns, holds values that were scaled gene by gene,
-        square roots, cells scaled to one length, or nothing but zeros. (NaN, infinite and negative values are refused
+        square roots, cells scaled to one length, counts in some cells and logarithms in others, logarithms of
+        logarithms, or nothing but zeros. (NaN, infinite and negative values are refused
         when looked at.)
         """
         hints, (n_obs, n_vars) = self.look.hints, self.shape
@@ -294,10 +322,10 @@ class FirstPass:
         guess = ScaleGuess("counts", None, None, "whole numbers")
         if self._moments is not None:
             guess = guess_scale(sample, largest=self._largest)
-        if guess.scale == "root":
+        if guess.scale == "unreadable":
             raise InputError(f"{name} {guess.evidence}")
         found = (guess.scale, guess.log_base, guess.target_sum, guess.evidence)
-        return MatrixInfo(n_obs, n_vars, *found, self._digest.hexdigest(), self._n_expressing)
+        return MatrixInfo(n_obs, n_vars, *found, self._digest.hexdigest(), guess.doubtful, self._n_expressing)
 
 
 def _shifted_zeros(sample: sp.csr_array) -> float:

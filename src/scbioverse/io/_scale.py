@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -22,6 +22,15 @@ LARGEST_NATURAL = 13.9
 ASSUMED = "assumed"
 # A scale is believed where most values are whole multiples of a count, clearly more than under any other.
 _ENOUGH, _MOSTLY_WHOLE, _CLEARLY_MORE = 20, 0.85, 0.1
+# Counts of which some are shared among genes or cleaned of other cells' molecules stay whole numbers, or lie a little
+# below them. Of logarithms of 26 studies and panels in three bases at most 2 % are whole, and a third lies so close
+# below one; only those to base 2, and square roots, of counts that were not normalised are often whole, and so are all
+# counts behind them. Stricter where only closeness speaks for counts.
+_WHOLE, _WHOLE_SHARE, _BEHIND = 1e-3, 0.6, 0.5
+_BELOW, _BELOW_SHARE = 0.25, 0.8
+# Cells on another scale: with so many values; share of whole ones in cells of counts and of logarithms; and how many
+# such cells there are, as a share and at least.
+_MIXED_VALUES, _ALL_WHOLE, _HARDLY_WHOLE, _MIXED_SHARE, _MIXED_CELLS = 10, 0.999, 0.2, 0.02, 3
 # Sums of cells are the same: standard deviation of their logarithms.
 _EQUAL = 0.01
 # So are cells' lengths. Means of a few samples' cells come within one per cent of another by chance.
@@ -52,11 +61,12 @@ BASES: tuple[float, ...] = (math.e, 2.0, 10.0)
 class ScaleGuess:
     """What the values are, and why that is believed, in words."""
 
-    scale: Scale | Literal["root"]
-    """`"counts"` for linear values, `"log"` for log(1 + value), `"root"` for square roots, which nothing here reads."""
+    scale: Scale | Literal["unreadable"]
+    """`"counts"` for linear values, `"log"` for log(1 + value), `"unreadable"` for what nothing here reads."""
     log_base: float | None  # base of the logarithm; None for linear values
     target_sum: float | None  # sum of every cell on the linear scale, where it is the same for all; else None
-    evidence: str
+    evidence: str  # why; of what is unreadable what is wrong, behind the name of the matrix
+    doubtful: bool = False  # whether the values could well be on another scale
 
 
 def to_linear(values: NDArray[np.floating], base: float | None) -> NDArray[np.floating]:
@@ -97,36 +107,120 @@ def sum_spread(sample: sp.csr_array, base: float | None) -> tuple[float, float]:
 def guess_scale(sample: sp.csr_array, *, largest: float) -> ScaleGuess:
     """Decide on the scale of a non-negative matrix in which some values are fractions.
 
-    Values too large for a logarithm are linear. Otherwise each base is tried, on two properties that only the right one
-    restores: values that are whole multiples of one unit a cell (any panel), or equal sums (full panels). The spread of
-    sums alone does not order the bases on a subset of genes, since a smaller base shrinks every spread; so without
-    either sign the natural logarithm is assumed, as scanpy and Seurat write it, unless base 2 is clearly better.
-    `sample` are some cells, without stored zeros; `largest` is of the whole matrix.
+    Values too large for a logarithm are linear, and so are values of which most are whole numbers. Otherwise each base
+    is tried, on two properties that only the right one restores: values that are whole multiples of one unit a cell
+    (any panel), or equal sums (full panels). The spread of sums alone does not order the bases on a subset of genes,
+    since a smaller base shrinks every spread; so without either sign values close below whole numbers are taken for
+    counts, and others for natural logarithms, as scanpy and Seurat write them, unless base 2 is clearly better: all of
+    that is doubtful. `sample` are some cells, without stored zeros; `largest` is of the whole matrix.
     """
+    mixed, doubtful = _two_scales(sample)
+    if mixed and not doubtful:
+        return ScaleGuess("unreadable", None, None, mixed)
+    guess = _guess_one(sample, largest)
+    return replace(guess, doubtful=True, evidence=f"{guess.evidence}; it {mixed}") if mixed else guess
+
+
+def _guess_one(sample: sp.csr_array, largest: float) -> ScaleGuess:
+    """Decide on the scale of cells that are all on the same."""
 
     def believed(base: float | None, evidence: str) -> ScaleGuess:
         return ScaleGuess("counts" if base is None else "log", base, _equal_sum(sample, base), evidence)
 
     if largest > LARGEST_LOG:
         if roots := _square_roots(sample, *whole_multiples(sample, None), sum_spread(sample, None)[0]):
-            return ScaleGuess("root", None, None, roots)
+            return ScaleGuess("unreadable", None, None, roots)
         return believed(None, f"values up to {largest:.4g}, too large for logs")
+    if (share := _whole_share(sample)) >= _WHOLE_SHARE:
+        return believed(None, f"{share:.0%} of values are whole numbers")
     candidates: list[float | None] = [None, *BASES]
     multiples = sorted(((*whole_multiples(sample, base), base) for base in candidates), key=lambda row: -row[0])
     share, n_values, base = multiples[0]
+    spreads = {base: sum_spread(sample, base)[0] for base in candidates}
+    if twice := _logged_twice(sample, largest, share, min(spreads.values())):
+        return ScaleGuess("unreadable", None, None, twice)
     if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE and share - multiples[1][0] >= _CLEARLY_MORE:
         return believed(base, f"{share:.0%} of values are whole multiples of a count")
-    spreads = {base: sum_spread(sample, base)[0] for base in candidates}
     base = min(spreads, key=lambda b: spreads[b])
     if spreads[base] < _EQUAL:
         return believed(base, "equal sums of all cells")
     if roots := _square_roots(sample, share, n_values, spreads[base]):
-        return ScaleGuess("root", None, None, roots)
+        return ScaleGuess("unreadable", None, None, roots)
+    if (below := _below_whole(sample)) >= _BELOW_SHARE:
+        return ScaleGuess("counts", None, None, f"{ASSUMED}: {below:.0%} of values lie close below whole ones", True)
     if largest > LARGEST_NATURAL:
-        return ScaleGuess("log", 2.0, None, f"values up to {largest:.4g}, too large for natural logs")
+        return ScaleGuess("log", 2.0, None, f"values up to {largest:.4g}, too large for natural logs", True)
     if spreads[2.0] < 0.5 * spreads[math.e]:
-        return ScaleGuess("log", 2.0, None, "sums of cells vary far less than under the natural log")
-    return ScaleGuess("log", math.e, None, f"{ASSUMED}: no sign of another base")
+        return ScaleGuess("log", 2.0, None, "sums of cells vary far less than under the natural log", True)
+    return ScaleGuess("log", math.e, None, f"{ASSUMED}: no sign of another base", True)
+
+
+def _is_whole(values: NDArray[np.floating]) -> NDArray[np.bool_]:
+    near = np.rint(values)
+    return (near >= 1) & (np.abs(values - near) < _WHOLE)
+
+
+def _whole_share(sample: sp.csr_array) -> float:
+    """Share of values that are whole numbers; 0 where they are square roots, or logarithms of base 2, of such."""
+    values = sample.data[sample.data > _WHOLE].astype(np.float64)
+    if values.size < _ENOUGH:
+        return 0.0
+    whole = _is_whole(values)
+    rest = values[~whole]
+    behind = (_is_whole(to_linear(rest, 2.0)), _is_whole(rest**2))
+    return 0.0 if rest.size and max(one.mean() for one in behind) > _BEHIND else float(whole.mean())
+
+
+def _below_whole(sample: sp.csr_array) -> float:
+    """Share of values that lie close below a whole number, or are one; the smaller of those of all, and above 1."""
+    values = sample.data[sample.data > _WHOLE].astype(np.float64)
+    close = np.ceil(values - _WHOLE) - values < _BELOW
+    above = values > 1 + _WHOLE
+    return float(min(close.mean(), close[above].mean())) if above.sum() >= _ENOUGH else 0.0
+
+
+def _two_scales(sample: sp.csr_array) -> tuple[str, bool]:
+    """Say it where some cells hold counts and others logarithms, empty if they do not; and whether that is doubtful."""
+    n_values = np.diff(sample.indptr)
+    n_whole = np.bincount(
+        np.repeat(np.arange(sample.shape[0]), n_values), weights=_is_whole(sample.data), minlength=sample.shape[0]
+    )
+    share, enough = n_whole / np.maximum(n_values, 1), n_values >= _MIXED_VALUES
+    # Logarithms of base 2 of a few single counts are whole numbers, too.
+    counts = enough & (share >= _ALL_WHOLE) & (sample.max(axis=1).toarray().ravel() > 2)
+    others = enough & (share <= _HARDLY_WHOLE)
+    least = max(_MIXED_CELLS, _MIXED_SHARE * enough.sum())
+    if min(counts.sum(), others.sum()) < least:
+        return "", False
+    rest = sp.csr_array(sample[others])
+    guess = _guess_one(rest, float(rest.max()))
+    if guess.scale != "log":
+        return "", False
+    of_counts, of_logs = (f"{one.sum() / enough.sum():.0%}" for one in (counts, others))
+    return (
+        f"holds cells on two scales: about {of_counts} of its cells hold whole numbers, as counts are, and about "
+        f"{of_logs} fractions, as logarithms are. Bring all cells to one scale, for example by joining the counts of "
+        "all samples (anndata.concat of objects whose X holds counts).",
+        guess.doubtful,
+    )
+
+
+def _logged_twice(sample: sp.csr_array, largest: float, share: float, spread: float) -> str:
+    """Say it where values are logarithms of logarithms; empty if they are not, or it cannot be known.
+
+    `share` and `spread` are the largest of whole multiples and the least of sums under one logarithm, or none.
+    """
+    if largest > math.log1p(LARGEST_NATURAL):
+        return ""
+    once = sp.csr_array((np.expm1(sample.data.astype(np.float64)), sample.indices, sample.indptr), sample.shape)
+    found, n_found = whole_multiples(once, math.e)
+    units = n_found >= _ENOUGH and found >= _MOSTLY_WHOLE and found - share >= _CLEARLY_MORE
+    if not units and not (spread >= _EQUAL and sum_spread(once, math.e)[0] < _EQUAL):
+        return ""
+    return (
+        "holds logarithms of logarithms: scanpy.pp.log1p was run on it twice. Pass the counts, or undo one of them "
+        "(adata.X = numpy.expm1(adata.X), of a sparse matrix adata.X.expm1())."
+    )
 
 
 def _square_roots(sample: sp.csr_array, share: float, n_values: int, spread: float) -> str:

@@ -27,7 +27,6 @@ from ..knowledge.genes import load_genes
 from ._first_pass import FirstPass, Hints, MatrixInfo, say_better_source, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, judge_names, match_genes
 from ._matrix import Source, check_layer, gene_names, is_anndata, names_in, take_columns, var_of
-from ._scale import ASSUMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -213,6 +212,10 @@ class Cells:
             self._made.clear()
             return None
         self.__dict__["info"] = info
+        if info.doubtful and not assumed.doubtful and matches:
+            say_better_source(
+                self.adata, (), layer=self.layer, key=self.key, n_found=int(matches[0][1].vocab.size), info=info
+            )
         self._matches = [(found, found.settle(info.n_expressing)) for found, _ in matches]
         both = [(now.columns, was.columns) for (_, now), (_, was) in zip(self._matches, matches, strict=True)]
         moved = [np.concatenate([now[now != was], was[now != was]]) for now, was in both]
@@ -235,9 +238,9 @@ class Cells:
         found = self._match_names(vocabulary, min_genes, judge)
         match = found.settle(self.info.n_expressing)
         self._matches.append((found, match))
-        if judge and self.layer is None:
-            assumed = self.info.evidence.startswith(ASSUMED)
-            say_better_source(self.adata, vocabulary, key=self.key, n_found=match.vocab.size, assumed=assumed)
+        if judge:
+            where: dict[str, Any] = {"layer": self.layer, "key": self.key}
+            say_better_source(self.adata, vocabulary, **where, n_found=int(match.vocab.size), info=self.info)
         return match
 
     def _match_names(self, vocabulary: Sequence[str], min_genes: int, judge: bool) -> GeneMatch:

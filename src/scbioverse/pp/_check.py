@@ -43,20 +43,21 @@ def check_cells(
 
     Returns
     -------
-    Series with `n_obs`, `n_vars`, `scale` (`"counts"` or `"log"`), `log_base`, `target_sum`, `evidence`, `n_matched`,
-    `n_vocabulary`, `n_symbol`, `n_alias`, `n_ensembl`, `n_collisions`.
+    Series with `n_obs`, `n_vars`, `scale` (`"counts"` or `"log"`), `log_base`, `target_sum`, `evidence` (why that is
+    believed), `n_matched`, `n_vocabulary`, `n_symbol`, `n_alias`, `n_ensembl`, `n_collisions`.
 
     Raises
     ------
     InputError
-        The matrix is empty, negative, scaled, not finite or all zero; gene names repeat or do not match.
+        The matrix is empty, negative, scaled, not finite or all zero, holds counts in some cells and logarithms in
+        others, or logarithms of logarithms; gene names repeat or do not match.
     MissingKeyError
         `layer` or `key` is not there.
 
     Warns
     -----
     UserWarning
-        Many of the gene names are not read.
+        Many of the gene names are not read, or the values could be on another scale.
 
     Examples
     --------
