@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scbioverse.explain.expression import Expression, InMemory
 from scbioverse.explain.support import evidence_of
+from scbioverse.io import Cells
 
 
 def group_evidence(
@@ -17,5 +19,7 @@ def group_evidence(
 ) -> pd.DataFrame:
     """Test the known markers of each group's label; `groups` as :class:`pandas.Categorical` takes them."""
     cells = groups if isinstance(groups, pd.Categorical) else pd.Categorical(groups)
-    counted = InMemory(Expression(X, symbols), np.asarray(cells.codes), len(cells.categories))
+    counted = InMemory(
+        Expression(X, symbols, Cells.of(AnnData(X)).info), np.asarray(cells.codes), len(cells.categories)
+    )
     return evidence_of(counted, list(cells.categories), labels, **options)

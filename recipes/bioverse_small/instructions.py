@@ -18,6 +18,7 @@ from recipes.bioverse_small.encoder import Normaliser
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.explain.expression import Expression
 from scbioverse.explain.support import Claim, judge
+from scbioverse.io import MatrixInfo
 from scbioverse.knowledge import canonical_phrase, load_markers, load_ontology
 from scbioverse.knowledge.phrases import answer_name
 from scbioverse.train.instructions import Instruction, Lessons
@@ -144,7 +145,8 @@ def _groups(
     values = embed_counts(encoder, study, rows)
     # Genes are tested on the very cells that the examples speak of, and on these alone.
     panel = np.flatnonzero(study.panel)
-    expression = Expression(study.counts[rows][:, panel], [str(gene) for gene in genes[panel]])
+    info = MatrixInfo(len(rows), len(panel), "counts")
+    expression = Expression(study.counts[rows][:, panel], [str(gene) for gene in genes[panel]], info)
     groups, at = [], 0
     for cl_id, own in zip(candidates, chosen, strict=True):
         inside = np.zeros(len(rows), bool)

@@ -187,7 +187,7 @@ def test_layers_may_hold_x_under_none():
     with pytest.raises(sb.errors.InputError, match="layer='a' or layer='counts'"):
         sb.tl.embed(adata)
     adata.X = np.abs(adata.X) / 3 + np.linspace(0, 0.1, adata.n_vars)
-    with pytest.warns(UserWarning, match="not certain"):
+    with pytest.warns(UserWarning, match="scale of adata.X was assumed, and layer 'a' has counts"):
         sb.pp.check_cells(adata)
 
 

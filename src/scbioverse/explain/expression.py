@@ -5,6 +5,7 @@ Groups are compared by the Mann-Whitney test, for many genes and groups at once,
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -23,12 +24,14 @@ from ..io import Cells
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from ..io import MatrixInfo
+
 
 DEPTH = 1e4
 # As much as one molecule in one of fifty cells of 2,000 counts: what is rarer differs by chance only.
 _PSEUDO = 0.1
-# Larger values are normalised but not logged.
-_LARGEST_LOG = 50
+# Sums of cells that differ less from 10,000 are that: what they sum to is known no better.
+_SAME_DEPTH = 0.01
 # Say nothing about a cell's type, or have no name that a reader could look up.
 _PLAIN = re.compile(r"MT-|RP[SL]\d|RPLP|MRP[SL]|MALAT1$|NEAT1$|XIST$|LINC|A[CLFP]\d{5}|C\w+orf|LOC\d|.*-AS\d|RP\d+-")
 _LEAST_TESTED = 10
@@ -48,23 +51,36 @@ class Measured:
     n_out: int
 
 
+def to_depth(info: MatrixInfo) -> float | None:
+    """Factor that brings linear values to expression per 10,000; None where each cell is divided by its own total.
+
+    Logarithms were made of values that were normalised already, where they were: to what is seen from equal sums.
+    Without these, as in a part of the genes, they are left as they are.
+    """
+    if info.log_base is None:
+        return None
+    known = info.target_sum is not None and abs(info.target_sum / DEPTH - 1) > _SAME_DEPTH
+    return DEPTH / info.target_sum if known and info.target_sum else 1.0
+
+
+def totals_of(sums: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return what cells are divided by: their sums, 1 in place of 0."""
+    found = np.asarray(sums, dtype=np.float64).ravel()
+    return np.where(found > 0, found, 1.0)
+
+
 class Expression:
     """Cells by genes, of which the columns asked for become natural logs of one plus expression per 10,000.
 
-    In `X` (n_cells, n_genes), which holds nothing below 0, whole numbers are counts; fractions are logs, or normalised
-    values where they exceed any log scale. `symbols` are approved ones, each once, `""` for columns that nobody asks
-    for; `positions` is the column of each.
+    `X` (n_cells, n_genes) holds values on the scale that `info` says; see :func:`to_depth` for what is done to them.
+    `symbols` are approved ones, each once, `""` for columns that nobody asks for; `positions` is the column of each.
     """
 
-    def __init__(self, X: Any, symbols: Sequence[str]) -> None:
-        matrix = X.tocsr() if sparse.issparse(X) else sparse.csr_matrix(X)
-        data, self._matrix = matrix.data, matrix
-        self._counts = data.size == 0 or np.array_equal(data, np.round(data))
-        self._linear = self._counts or data.max() > _LARGEST_LOG
-        self._totals: NDArray[np.float64] | None = None
-        if self._counts:
-            self._totals = np.maximum(np.asarray(matrix.sum(axis=1)).ravel().astype(np.float64), 1)
-        self.n_cells = int(matrix.shape[0])
+    def __init__(self, X: Any, symbols: Sequence[str], info: MatrixInfo) -> None:
+        self._matrix = X.tocsr() if sparse.issparse(X) else sparse.csr_matrix(X)
+        self._base, self._factor = info.log_base, to_depth(info)
+        self._totals = totals_of(self._matrix.sum(axis=1)) if self._factor is None else None
+        self.n_cells = int(self._matrix.shape[0])
         self.positions = {symbol: at for at, symbol in enumerate(symbols) if symbol}
 
     def logs(self, genes: Sequence[str], rows: NDArray[np.integer] | None = None) -> sparse.csc_matrix:
@@ -72,11 +88,14 @@ class Expression:
         at = np.array([self.positions[gene] for gene in genes], dtype=np.int64)
         matrix = self._matrix if rows is None else self._matrix[rows]
         chosen = matrix[:, at].tocsc().astype(np.float64)
+        if self._base is not None:
+            chosen.data *= math.log(self._base)
         if self._totals is not None:
             totals = self._totals if rows is None else self._totals[rows]
             chosen = sparse.diags_array(DEPTH / totals).dot(chosen).tocsc()
-        if self._linear:
             chosen.data = np.log1p(chosen.data)
+        elif self._factor != 1:
+            chosen.data = np.log1p(np.expm1(chosen.data) * self._factor)
         # Equal ratios of counts must tie whatever their last bits, in float32 too.
         chosen.data = np.round(chosen.data, 5)
         chosen.eliminate_zeros()
@@ -323,7 +342,7 @@ class MeasuredCells:
         self.n_obs = self.cells.n_obs
         found = self.cells.sample(codes)
         self.rows, self.columns = found.rows, found.columns
-        self.expression = Expression(found.values, found.symbols)
+        self.expression = Expression(found.values, found.symbols, self.cells.info)
 
     def measure(
         self, inside: NDArray[np.bool_], genes: Sequence[str], against: NDArray[np.bool_] | None = None

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._runs import each_block
 from ..io import csr_of, to_counts_like
-from .expression import DEPTH, Grouped, Table, ranks_of_bins
+from .expression import DEPTH, Grouped, Table, ranks_of_bins, to_depth, totals_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Tally:
     binned: NDArray[np.int64]  # (n_vars,) number of each column that is binned, -1 for the others
     n_groups: int
     fineness: int  # 2 to the power of this are the bins of an octave
-    counts: bool  # whether values are counts; else they are per 10,000, or so many, as they are
+    factor: float | None  # brings linear values to expression per 10,000; None: each cell by its own total
     info: MatrixInfo
 
     def __call__(self, codes: NDArray[np.integer], block: Any) -> Sums:
@@ -57,9 +57,10 @@ class Tally:
             block = block.copy()
             block.eliminate_zeros()
         columns, n_vars, in_row = block.indices, block.shape[1], np.diff(block.indptr)
-        factor = np.full(len(codes), 1 / _UNIT)
-        if self.counts:
-            factor *= DEPTH / np.maximum(block @ self.genes.astype(np.float64), 1)
+        if self.factor is None:
+            factor = DEPTH / totals_of(block @ self.genes.astype(np.float64)) / _UNIT
+        else:
+            factor = np.full(len(codes), self.factor / _UNIT)
         units = np.rint(block.data * np.repeat(factor, in_row))
         at, shape = np.repeat(codes * n_vars, in_row) + columns, (self.n_groups, n_vars)
         hits = np.bincount(at, minlength=self.n_groups * n_vars)
@@ -131,8 +132,7 @@ class OverBlocks(Grouped):
             binned[self._columns[gene]] = i
         most = _MOST_BINS / max(len(self._binned) * n_groups * _OCTAVES, 1)
         fineness = int(np.clip(np.log2(max(most, 1)), 0, _FINEST))
-        counts = cells.info.log_base is None and cells.info.target_sum is None
-        job = Tally(known, binned, n_groups, fineness, counts, cells.info)
+        job = Tally(known, binned, n_groups, fineness, to_depth(cells.info), cells.info)
         place = np.full(len(self.sizes) + 1, -1)  # the last is that of -1
         place[self._used] = np.arange(n_groups)
         added = reduce(Sums.plus, (one for _, one in each_block(job, cells, place[self._codes])))

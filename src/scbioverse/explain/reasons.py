@@ -170,7 +170,7 @@ def grouped(data: AnnData | Cells, codes: NDArray[np.integer], n_groups: int) ->
     if np.count_nonzero(codes >= 0) > SAMPLE_CELLS:
         return OverBlocks(cells, codes, n_groups)
     found = cells.sample(codes)
-    return InMemory(Expression(found.values, found.symbols), codes[found.rows], n_groups)
+    return InMemory(Expression(found.values, found.symbols, cells.info), codes[found.rows], n_groups)
 
 
 def _standing_out(groups: Grouped, code: int, found: Found, tested: pd.DataFrame) -> list[CheckedClaim]:

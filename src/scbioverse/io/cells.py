@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -53,7 +52,7 @@ class Sample:
     """The cells that claims about genes are tested on."""
 
     rows: NDArray[np.int64]  # (k,) their positions, increasing
-    values: sp.csr_array  # (k, m) values as the data hold them, logarithms of any base as natural ones
+    values: sp.csr_array  # (k, m) values as the data hold them
     symbols: list[str]  # (m,) approved symbol of each column
     columns: dict[str, int]  # column of the data's matrix by symbol
 
@@ -325,8 +324,6 @@ class Cells:
         codes = np.zeros(self.n_obs, dtype=np.int64) if codes is None else np.asarray(codes)
         rows, columns = self._fair_shares(codes, most), self.gene_columns()
         values = self.read(rows, np.array([*columns.values()]))
-        if (base := self.info.log_base) is not None and base != math.e:
-            values = values * np.float32(np.log(base))
         return Sample(rows, values, [*columns], columns)
 
     def gene_columns(self, *, min_genes: int = 1) -> dict[str, int]:

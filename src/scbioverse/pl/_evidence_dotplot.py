@@ -154,7 +154,7 @@ def _light(cells: Cells, slots: Slots, genes: list[str], columns: dict[str, int]
     names = [""] * len(cells.names)
     for gene in genes:
         names[columns[gene]] = gene
-    values = np.concatenate([Expression(block, names).logs(genes).toarray() for _, block in cells.blocks()])
+    values = np.concatenate([Expression(block, names, cells.info).logs(genes).toarray() for _, block in cells.blocks()])
     shown = labels[inside].astype(str).map(plotted_name)
     light = ad.AnnData(values[inside].astype(np.float32), obs=pd.DataFrame(index=adata.obs_names[inside].astype(str)))
     light.var_names = genes
