@@ -62,6 +62,7 @@ REFUSED = [
     "molecules | compounds with at least 2 rings, no more and no less than 4",
     "molecules | How many rings do statins have?",  # together, each, or how many have some
     "molecules | Which drug treats the most areas?",
+    "molecules | Which drugs have more than one area?",
     "molecules | What is the structure of caffeine?",
     "proteins | How many Da does lysozyme weigh?",  # numbers are told in kDa
     "proteins | Number of amino acids in the hormones",  # of all together, or of each

@@ -184,6 +184,7 @@ def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
         ("How many LYZ do B cells have in total?", "count where G1 and T1"),  # of all together, or cells with some
         ("What are B cells used for?", "define where T1"),
         ("Which cells have the most donors?", "count by C1 rank most"),
+        ("Which B cells have more than 2 donors?", "count where T1 by C1 filter above N1"),
         (
             "Of the B cells in each donor, what is the smallest of the 3 numbers?",
             "count where T1 by C1 rank least top N1",

@@ -111,6 +111,17 @@ def of_two_rows(links: Links, _: Names) -> Links:
     return [*pick(links, "BE"), asked, *pick(links, "MOREM"), Link("THAN", "than"), *rest] if len(rest) == 1 else links
 
 
+def quantile(links: Links, names: Names) -> Links:
+    """Read "the 90th percentile", "the 0.9 quantile" as a number of a column."""
+    level = float(links[0].value) / (100 if pick(links, "UNIT") else float(links[-1].value))
+    return [joined(links, "STAT", f"quantile {level:g}")] if 0 < level < 1 else mark(links, names, "?")
+
+
+def single(links: Links, _: Names) -> Links:
+    """Read "a single chlorine atom" as one, but where some is denied."""
+    return [links[0], Link("NUM", links[1].said, 1.0)] if links[1].key == "a single" else links
+
+
 def percent(field: str, bound: Where, names: Names) -> tuple[str | None, Where]:
     """Turn per cent into the units of a column of fractions; of amino acids into their share."""
 

@@ -212,12 +212,6 @@ def lost(links: Links, names: Names) -> Links:
     return [made] if name.startswith("obs:") else links
 
 
-def quantile(links: Links, names: Names) -> Links:
-    """Read "the 90th percentile", "the 0.9 quantile" as a number of a column."""
-    level = float(links[0].value) / (100 if pick(links, "UNIT") else float(links[-1].value))
-    return [joined(links, "STAT", f"quantile {level:g}")] if 0 < level < 1 else mark(links, names, "?")
-
-
 def two_columns(links: Links, _: Names) -> Links:
     """Read "per donor and condition"."""
     return [Link("BYCOL", said_of(links), tuple(one.value for one in pick(links, "COLUMN")))]
@@ -302,11 +296,6 @@ def both_of(links: Links, names: Names) -> Links:
     several = not others and field in names.rows.group_fields and names.rows.groups(field.removeprefix("obs:")).several
     plain = several and word.key in ("as well as", "and also") and not first.items + second.items
     return [joined(links, "WHERE", both(first.value, second.value))] if plain else links
-
-
-def single(links: Links, _: Names) -> Links:
-    """Read "a single chlorine atom" as one, but where some is denied."""
-    return [links[0], Link("NUM", links[1].said, 1.0)] if links[1].key == "a single" else links
 
 
 def choice(links: Links, names: Names) -> Links:
