@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import scbioverse as sb
@@ -39,3 +40,31 @@ def test_a_number_that_may_be_of_the_type_is_asked_about(cells: ad.AnnData, mode
         annotated(cells, model, ["2 B", "T cell", "NK cell"])
     found = annotated(cells, model, ["0 CD4 T", "2 B", "4 NK"])
     assert list(found["cl_id"]) == ["CL:0000624", "CL:0000236", "CL:0000623"]
+
+
+def test_a_name_of_two_types_is_both(cells: ad.AnnData, model: BioVerse) -> None:
+    labels = ["B/Plasma", "T and NK cells", "Endo/Hepatocyte"]
+    done = sb.tl.annotate(cells, model=model, labels=labels, method="nearest", unknown_threshold=0, copy=True)
+    found = sb.get.labels(done).set_index("name")
+    assert list(found["term"]) == ["lymphocyte of B lineage", "lymphocyte", "Endo/Hepatocyte"]
+    assert found.loc["B/Plasma", "because"] == "its parts, B cell and plasma cell"
+    assert found.loc["Endo/Hepatocyte", "because"] == "its parts, endothelial cell and hepatocyte"
+    assert done.obsm["bioverse_scores"].shape[1] == len(labels)
+    # What the parts have as labels of their own is what the whole has.
+    apart = ["B", "plasma cell", "T", "NK", "endothelial cell", "hepatocyte"]
+    each = sb.tl.annotate(cells, model=model, labels=apart, method="nearest", unknown_threshold=0, copy=True)
+    of_parts = np.exp(each.obsm["bioverse_scores"].to_numpy()).reshape(len(each), 3, 2).sum(axis=2)
+    np.testing.assert_allclose(np.exp(done.obsm["bioverse_scores"].to_numpy()), of_parts, atol=1e-5)
+
+
+def test_a_part_that_is_a_label_by_itself_is_that_labels(cells: ad.AnnData, model: BioVerse) -> None:
+    def scores(labels: list[str]) -> np.ndarray:
+        done = sb.tl.annotate(cells, model=model, labels=labels, method="nearest", unknown_threshold=0, copy=True)
+        return done.obsm["bioverse_scores"].to_numpy()
+
+    np.testing.assert_allclose(scores(["B", "B/Plasma", "T"]), scores(["B", "plasma cell", "T"]), atol=1e-5)
+
+
+def test_a_type_in_two_names(cells: ad.AnnData, model: BioVerse) -> None:
+    done = sb.tl.annotate(cells, model=model, labels=["T/NK", "B/T"], method="nearest", unknown_threshold=0, copy=True)
+    np.testing.assert_allclose(np.exp(done.obsm["bioverse_scores"].to_numpy()).sum(axis=1), 1, atol=1e-5)

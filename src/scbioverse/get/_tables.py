@@ -65,8 +65,9 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     Returns
     -------
     One row a candidate: `name` as given, `cl_id`, `term` (the ontology's name), `how` it was resolved, `because` of
-    which other names where it has several readings, `description` and `genes` that were given for it, `column` in the
-    score table, and `n`, the rows with this label now.
+    which other names where it has several readings, or of its parts where it names several types ("B/Plasma"),
+    `description` and `genes` that were given for it, `column` in the score table, and `n`, the rows that have this
+    label now.
     Then one row for every other label in `obs`, so that `n` sums to the labelled rows; `how` is `"parent"` of a term
     that candidates share, `"unknown"` of rows that none was found for, and `"not recorded"` of names that the last
     annotation did not give: renamed categories, rows joined from other data.

@@ -11,10 +11,11 @@ from functools import cached_property, lru_cache
 from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from .._logging import logger, shown_name, warn
+from .._logging import listed, logger, shown_name, warn
 from ..errors import InputError
 from ..knowledge import Resolution, load_ontology, resolve_label, resolve_labels
 from ..knowledge.markers import evidence_key
+from ..knowledge.names.joined import nearest_common
 from ..knowledge.names.short_names import nearest_names
 from ..knowledge.names.tokens import meanings, tokens, word_set
 from ..knowledge.ontology import ORIGINS, TUMOURS, canonical_phrase, is_held
@@ -70,11 +71,14 @@ class Label:
     # What decided where the name alone has several readings, see `knowledge.Resolution`.
     because: str = ""
     genes: tuple[str, ...] = ()  # marker genes that the user gave, approved symbols
+    # The types of which it is any, each a label: of "B/Plasma" two. `cl_id` is then the nearest term that holds all.
+    parts: tuple[Label, ...] = ()
 
     @property
     def record(self) -> dict[str, Any]:
-        """What a record keeps: all but what is empty of the two that few labels have."""
-        return {name: value for name, value in asdict(self).items() if value or name not in ("because", "genes")}
+        """What a record keeps: all but parts, which `because` says, and what few labels have where it is empty."""
+        every = asdict(replace(self, parts=()))
+        return {name: value for name, value in every.items() if value or name not in ("because", "genes", "parts")}
 
 
 # Put together from several tables: a vocabulary of 210 labels is described once a process, not once a call.
@@ -201,7 +205,7 @@ def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, 
     else:
         read = [Resolution(one, None, one, "none", 0.0) for one in asked]
     found = [_meant(name, meaning, one, form) for (name, meaning), one in zip(given.items(), read, strict=True)]
-    lost = [label.name for label in found if label.cl_id is None and label.description is None]
+    lost = [label.name for label in found if not (label.cl_id or label.description or label.parts)]
     if lost and modality == "cell":
         near = [f"{shown_name(name)}: {' or '.join(some)}?" for name in lost[:_SHOWN] if (some := nearest_names(name))]
         asks = f" Did you mean {'; '.join(near)}" if near else ""
@@ -365,6 +369,8 @@ def _is_id(meaning: str | tuple[str, ...]) -> TypeGuard[str]:
 
 def _meant(name: str, meaning: str | tuple[str, ...], found: Resolution, form: str) -> Label:
     """Return a user's label; `meaning` is an id, a description, genes or empty, `found` what the name was read as."""
+    if not meaning and found.parts:
+        return _any_of(name, found.parts, form)
     if not _is_id(meaning):
         text = answer_name(found.cl_id, form) if found.cl_id else name
         genes = meaning if isinstance(meaning, tuple) else ()
@@ -380,6 +386,14 @@ def _meant(name: str, meaning: str | tuple[str, ...], found: Resolution, form: s
     return Label(name, answer_name(cl_id, form), cl_id, ontology.term(cl_id).label, "given")
 
 
+def _any_of(name: str, ids: Sequence[str], form: str) -> Label:
+    """Return a label that stands for any of several types."""
+    label, shared = load_ontology().term, nearest_common(ids)
+    parts = tuple(Label(one, answer_name(one, form), one, label(one).label, "id") for one in ids)
+    because = f"its parts, {listed([one.term for one in parts])}"
+    return Label(name, name, shared, label(shared).label if shared else name, "rule", because=because, parts=parts)
+
+
 def _distinct(labels: Sequence[Label]) -> Candidates:
     """Give every label a text of its own: of those that mean one term, the closest keeps the term's phrase."""
     order = sorted(range(len(labels)), key=lambda i: (_CLOSEST.get(labels[i].how, len(_CLOSEST)), i))
@@ -390,7 +404,8 @@ def _distinct(labels: Sequence[Label]) -> Candidates:
     for i in order:
         label = labels[i]
         key = label.text.casefold()
-        first = taken.get(key, by_term.setdefault(label.cl_id, i) if label.cl_id else i)
+        alone = None if label.parts else label.cl_id
+        first = taken.get(key, by_term.setdefault(alone, i) if alone else i)
         if first != i:
             sharing.append(
                 f"{shown_name(label.name)!r} and {shown_name(labels[first].name)!r} both mean {label.term!r}"

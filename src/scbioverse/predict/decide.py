@@ -21,6 +21,7 @@ from ..knowledge.ontology import KEPT_APART, TUMOURS, apart_from, canonical_phra
 from ..knowledge.phrases import label_card
 from ..models.shared_space import cosines
 from .groups import Groups, agreement, group_scores
+from .joined import spread
 
 if TYPE_CHECKING:
     from ..io import Cells
@@ -144,7 +145,7 @@ def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool, found
     since a group got its name as the best of these. None where it cannot be told: the model has no text space or no
     vocabulary of terms, a candidate resolved to none, or there is no term outside.
     """
-    model = batch.model
+    model, candidates = batch.model, spread(candidates)
     compared = compared_terms(model, candidates, batch.modality, needed=needed, found=found)
     if compared is None:
         return None
@@ -170,6 +171,7 @@ def compared_terms(
 
     `needed` and `found` as of :func:`compare_outside`.
     """
+    candidates = spread(candidates)
     # Rows with shortlists are offered the whole ontology: nothing is outside.
     placed = modality == "cell" and model.text_space is not None and candidates.shortlist is None
     if not placed or None in [label.cl_id for label in candidates]:

@@ -21,6 +21,7 @@ from ..knowledge import load_ontology
 from ..knowledge.markers import broad_kinds, evidence_key
 from ..models.shared_space import cosines
 from .groups import FEWEST, MOST_ALONE, Groups, content_keys, find_groups
+from .joined import gathered, spread
 from .sources.language_model import LanguageModel
 from .tissue import WIDE
 from .whole_ontology import ontology_coordinates
@@ -159,8 +160,12 @@ def pool(batch: Batch, candidates: Candidates, weights: Weights, *, say: bool = 
 
     The evidence of markers is left out where the batch has none, and where genes cannot be read, which the log says.
     `say`: say in the log what decided. An :class:`InputError` where the batch needs genes, and the model has no weight
-    for them, the modality is not cells, or they cannot be read.
+    for them, the modality is not cells, or they cannot be read. A label of several types (:mod:`.joined`) has the
+    probability of all of them.
     """
+    if (wide := spread(candidates)) is not candidates:
+        each = pool(batch, wide, weights, say=say)
+        return replace(each, candidates=candidates, log_probs=gathered(each.log_probs, candidates))
     genes = _markers(batch, weights)
     sources = _sources(weights, genes)
     reads = sources.pop(LanguageModel.name, None)
@@ -408,7 +413,7 @@ def beside_background(
     found if not given. `found`: the candidates are names that might be found. The batch stays as it is where markers
     count nothing, genes cannot be read, or there are too few cells.
     """
-    row = batch.model.config.calibration.get("cascade")
+    row, candidates = batch.model.config.calibration.get("cascade"), spread(candidates)
     if row is None or batch.evidence is None or len(batch) <= MOST_ALONE or not row.weight(Markers.name):
         return batch
     if groups is None and (groups := _sample_of_groups(batch.values, seed)) is None:

@@ -127,9 +127,17 @@ class _Company:
     def read(self) -> dict[str, Resolution]:
         """Return every name as it is meant here."""
         chosen = {name: self._of_here(self._choose(name)) for name in self.first}
-        return {
-            name: self._narrowed(one) if one.cl_id else self._spelt_out(one, chosen) for name, one in chosen.items()
-        }
+        return {name: self._whole_or_parts(self._to_the_end(one, chosen)) for name, one in chosen.items()}
+
+    def _to_the_end(self, one: Resolution, chosen: Mapping[str, Resolution]) -> Resolution:
+        return self._narrowed(one) if one.cl_id else self._spelt_out(one, chosen)
+
+    def _whole_or_parts(self, one: Resolution) -> Resolution:
+        """Let a name that joins several types stay so, unless the other names say what it is as a whole."""
+        first = self.first[one.name]
+        if not first.parts:
+            return one
+        return replace(one, parts=()) if one.because or (first.cl_id is None and one.cl_id) else first
 
     def support(self, place: str, name: str) -> float:
         """Weight of the other names that speak for a place; a part of an organ has the organ's, too."""

@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..ontology import ROOT, load_ontology
+from ..ontology import ROOT, fold, load_ontology
 from .counted import are_counted, cuts, in_doubt
 from .index import Hit, How, NameIndex, load_index
-from .readings import best_part, contradicts, readings, without_restated
+from .joined import nearest_common, parts_of, topmost
+from .readings import ADJECTIVES, best_part, contradicts, readings, without_restated
 from .short_names import abbreviated, prefixed, readings_in, shorthand_for
 from .tokens import is_gene, loose_key, meanings, strict_key, tokens, word_set
 
@@ -32,6 +33,9 @@ class Resolution:
     how: How
     score: float  # trust from 0 to 1; a rank of the rules, not a probability
     because: str = ""  # names in the same list that decided between several readings, and where they are from
+    # Ids of the types that a name joins ("B/Plasma"), of which it is any; empty for all others. `cl_id` is then what
+    # the words say together, or the nearest term that holds all.
+    parts: tuple[str, ...] = ()
 
 
 _ID = re.compile(r"^CL[:_](\d{7})$", re.IGNORECASE)
@@ -93,20 +97,44 @@ def resolve_table_entry(name: str) -> Resolution:
 @lru_cache(maxsize=65536)
 def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: bool = True) -> Resolution:
     text = " ".join(name.split())
+    parts: tuple[str, ...] = ()
+    hit: Hit | None = None
     if match := _ID.match(text):
         cl_id = f"CL:{match[1]}"
-        hit: Hit | None = (cl_id, "id", 1.0) if cl_id in load_ontology() else None
-    elif not text or says_no_type(text) or in_doubt(text):
-        hit = None
-    elif (bare := without_count(text)) != text:
-        found = _resolve(bare, context, crosswalk, abbreviations)
-        hit = _as_rule((str(found.cl_id), found.how, found.score), min(found.score, 0.9)) if found.cl_id else None
-    else:
-        hit = _read(text, context, crosswalk, abbreviations)
+        hit = (cl_id, "id", 1.0) if cl_id in load_ontology() else None
+    elif text and not says_no_type(text) and not in_doubt(text):
+        if (bare := without_count(text)) != text:
+            found = _resolve(bare, context, crosswalk, abbreviations)
+            hit = _as_rule((str(found.cl_id), found.how, found.score), min(found.score, 0.9)) if found.cl_id else None
+            parts = found.parts
+        else:
+            hit = _read(text, context, crosswalk, abbreviations)
+            parts = _joined(text, hit, crosswalk, abbreviations)
+    if parts and hit and not _holds_all(hit[0], parts) and hit[0] not in parts and (shared := nearest_common(parts)):
+        hit = (shared, "rule", 0.8)
     if hit is None or (hit[0] == ROOT and hit[1] != "id"):
-        return Resolution(name, None, name, "none", 0.0)
+        return Resolution(name, None, name, "none", 0.0, "", parts)
     cl_id, how, score = hit
-    return Resolution(name, cl_id, load_ontology().term(cl_id).label, how, round(score, 3))
+    return Resolution(name, cl_id, load_ontology().term(cl_id).label, how, round(score, 3), "", parts)
+
+
+def _joined(text: str, hit: Hit | None, crosswalk: bool, abbreviations: bool) -> tuple[str, ...]:
+    """Ids of the types that a name joins, where each part is the name of a type by itself and the whole is of none."""
+    written = parts_of(text)
+    if not written or any(one.lower() in ADJECTIVES or says_no_type(one) for one in written):
+        return ()
+    read = [_resolve(one, "", crosswalk, abbreviations) for one in written]
+    if any(one.cl_id is None or one.how not in ("exact", "synonym") or one.score < SURE for one in read):
+        return ()
+    parts = topmost([str(one.cl_id) for one in read])
+    spelt = fold(text) in load_ontology().names() or _as_spelt(text, abbreviations)
+    known = spelt or (abbreviations and abbreviated(text))
+    # A name that is known, and is no more than a term for all of them, says no less.
+    return parts if len(parts) > 1 and (not known or (hit is not None and _holds_all(hit[0], parts))) else ()
+
+
+def _holds_all(cl_id: str, parts: tuple[str, ...]) -> bool:
+    return all(load_ontology().is_ancestor(cl_id, one) for one in parts)
 
 
 def _read(text: str, context: str, crosswalk: bool, abbreviations: bool) -> Hit | None:
