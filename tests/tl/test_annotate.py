@@ -640,9 +640,30 @@ def test_a_cell_without_counts_gets_no_label(cells: ad.AnnData, tiny_model: BioV
 
 
 @pytest.mark.filterwarnings("ignore:.* rows are empty in what encoder:UserWarning")
-def test_a_cell_without_counts_keeps_the_label_of_the_group_that_it_was_put_into(
-    cells: ad.AnnData, tiny_model: BioVerse
+@pytest.mark.parametrize("labels", [TYPES, None], ids=["given", "found"])
+def test_cells_without_counts_count_for_no_group(
+    cells: ad.AnnData, tiny_model: BioVerse, labels: list[str] | None
 ) -> None:
-    cells.X.data[np.isin(cells.X.nonzero()[0], [3, 7])] = 0
-    done = annotate(cells, tiny_model, groupby="cluster")
-    assert done.obs["bioverse_label"].notna().all()
+    # Most cells of one group, and all of another, hold nothing.
+    cluster = cells.obs["cluster"].astype(str).to_numpy().copy()
+    most = np.flatnonzero(cluster == cluster[0])[2:]
+    gone = np.setdiff1d(np.arange(0, 60, 9), most)
+    cluster[gone] = "gone"
+    empty = np.concatenate([most, gone])
+    cells.obs["cluster"] = cluster
+    kept = np.setdiff1d(np.arange(60), empty)
+    wanted = annotate(cells[kept].copy(), tiny_model, labels=labels, groupby="cluster")
+    cells.X.data[np.isin(cells.X.nonzero()[0], empty)] = 0
+    with pytest.warns(UserWarning, match=f"{empty.size} of 60 cells have no counts in the genes that the model reads"):
+        done = annotate(cells, tiny_model, labels=labels, groupby="cluster")
+    assert np.flatnonzero(done.obs["bioverse_label"].isna()).tolist() == sorted(empty)
+    assert done.obs["bioverse_confidence"].isna().sum() == empty.size
+    assert (done.obs["bioverse_rationale"].iloc[empty].str.startswith("No counts were found")).all()
+    held = done.obs.iloc[kept]
+    assert held["bioverse_label"].astype(str).tolist() == wanted.obs["bioverse_label"].astype(str).tolist()
+    assert held["bioverse_rationale"].tolist() == wanted.obs["bioverse_rationale"].tolist()
+    groups, known = sb.get.groups(done), sb.get.groups(wanted)
+    assert groups[["group", "n", "label"]].equals(known[["group", "n", "label"]])
+    assert "gone" not in set(groups["group"])
+    np.testing.assert_allclose(groups["confidence"], known["confidence"], atol=LOG_PROBS)
+    np.testing.assert_allclose(groups["agreement"], known["agreement"])

@@ -53,6 +53,10 @@ class Away:
     nearest: NDArray[np.int64]  # int64 (n,), the nearest type outside
     terms: Sequence[str]  # types outside: Cell Ontology ids
 
+    def without(self, rows: NDArray[np.integer]) -> Away:
+        """Return the same of the other rows; `rows` is int (k,)."""
+        return replace(self, chance=np.delete(self.chance, rows), nearest=np.delete(self.nearest, rows))
+
     def warn(self, slot: str, *, auto: bool, given: bool = True) -> None:
         """Warn where many cells lie nearer to types outside.
 
@@ -242,14 +246,6 @@ class Calls:
         away = {} if self.elsewhere is None else {"elsewhere": np.nan}
         return {"codes": -1, "known": True} | dict.fromkeys(("confidence", "margin", "entropy"), np.nan) | away
 
-    def without_blank(self, batch: Batch, cells: Cells) -> tuple[Calls, NDArray[np.int64]]:
-        """Take the label from rows that hold nothing that the encoder reads, and return which."""
-        blank = blank_rows(batch.model.encoders[batch.modality], cells, batch.values)
-        if not 0 < blank.size < len(batch):
-            return self, blank[:0]
-        warn(f"{blank.size} of {len(batch)} cells have no counts in the genes that the model reads; they get no label.")
-        return self.without(blank), blank
-
     @property
     def unknown(self) -> str:
         """Name of the answer "none of them"; another one where a candidate is called that."""
@@ -310,12 +306,13 @@ def decide(
 
 def call_rows(
     batch: Batch, scores: Scores, groups: Groups | None, threshold: float, slot: str, *, parents: bool, auto: bool,
-    lists: bool,
+    lists: bool, blank: NDArray[np.integer],
 ) -> Calls:  # fmt: skip
     """Decide, with types in mind that are no candidates, and warn of what a user should look at.
 
     `threshold` and `parents` as of :func:`decide`. `auto`: the user asked for the model's own threshold. `lists`: rows
-    are lists of genes. `slot` is the column of `obs` that says how near types outside are.
+    are lists of genes. `slot` is the column of `obs` that says how near types outside are. `blank`, int (k,), are rows
+    that get no label, of which nothing is warned.
     """
     candidates, away, found = scores.candidates, None, scores.found is not None
     if scores.said is None and lists and batch.modality == "cell":
@@ -328,12 +325,32 @@ def call_rows(
     )  # fmt: skip
     if away is not None and threshold == 0:
         has_one = batch.model.config.calibration["score"].threshold("auto") > 0
-        away.warn(slot, auto=has_one, given=not found)
+        away.without(blank).warn(slot, auto=has_one, given=not found)
     if away is None and auto and scores.said is None and candidates.shortlist is None:
         warn_of_no_terms(candidates)
     if scores.said is None:
         warn_of_even(calls, batch.modality)
     return calls
+
+
+def rows_without_counts(batch: Batch, cells: Cells) -> NDArray[np.int64]:
+    """Return rows that hold nothing that the encoder reads, with a warning; none where all rows do."""
+    blank = blank_rows(batch.model.encoders[batch.modality], cells, batch.values)
+    if not 0 < blank.size < len(batch):
+        return blank[:0]
+    warn(f"{blank.size} of {len(batch)} cells have no counts in the genes that the model reads; they get no label.")
+    return blank
+
+
+def groups_without(groups: Groups, rows: NDArray[np.integer]) -> Groups:
+    """Return groups without some rows, int (k,), and without those that held nothing else; as they are if all would."""
+    codes = groups.codes.copy()
+    codes[rows] = -1
+    kept, place = np.unique(codes[codes >= 0], return_inverse=True)
+    if not kept.size:
+        return groups
+    codes[codes >= 0] = place
+    return Groups([groups.names[code] for code in kept], codes)
 
 
 class Parents:

@@ -26,6 +26,7 @@ from ..errors import InputError
 from ..explain.reasons import NO_COUNTS, Rationale, Wording, reasons
 from ..io import Cells
 from ..models import load
+from ..predict.decide import rows_without_counts
 from ..predict.embedding import long_run, represent_rows
 from ..predict.first_call import Level, groups_found
 from ..predict.pool import Method, pool_record
@@ -149,11 +150,10 @@ def annotate(
     with long_run("annotate", cells, fingerprint, vars(options)):
         embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
         batch = asked.batch(embedded)
-        called = asked.call(batch, slots, seed)
+        blank = rows_without_counts(batch, embedded.cells)
+        called = asked.call(batch, slots, seed, blank)
         record = _record(options, loaded, called)  # groups as they were found, whoever gets no label
-        calls, blank = called.calls, np.zeros(0, dtype=np.int64)
-        if called.groups is None:  # a group's label stays
-            calls, blank = calls.without_blank(batch, embedded.cells)
+        calls = called.calls.without(blank)
         names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
         worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
         why = reasons(

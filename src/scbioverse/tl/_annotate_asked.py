@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError, check_choice
 from ..knowledge.ontology import broader_among
 from ..predict.candidates import asked_whole, log_labels, read_labels
-from ..predict.decide import Calls, call_rows, compared_terms
+from ..predict.decide import Calls, call_rows, compared_terms, groups_without
 from ..predict.defining import DEFINING_KEYS
 from ..predict.embedding import Batch, CellEvidence, reference_stats
 from ..predict.first_call import Level, first_call, groups_told, names_known
@@ -41,6 +41,8 @@ from ..predict.tissue import read_tissues
 from ..predict.whole_ontology import shortlisted
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .._slots import Slots
     from ..explain.reasons import Rationale
     from ..io import Cells
@@ -210,10 +212,15 @@ class Asked:
             batch_size=options.batch_size, **of_genes,
         )  # fmt: skip
 
-    def call(self, batch: Batch, slots: Slots, seed: int) -> Called:
-        """Score the candidates and decide for each row or group."""
+    def call(self, batch: Batch, slots: Slots, seed: int, blank: NDArray[np.integer]) -> Called:
+        """Score the candidates and decide for each row or group.
+
+        `blank`, int (k,), are rows that hold nothing: they count for no group.
+        """
         options, groups = self.options, self.groups
-        scores = self._scores(replace(batch, evidence=None) if options.markers is False else batch, seed)
+        if groups is not None and blank.size:
+            groups = groups_without(groups, blank)
+        scores = self._scores(replace(batch, evidence=None) if options.markers is False else batch, groups, seed)
         if options.n_neighbors is not None:
             scores = replace(scores, log_probs=propagate(scores.log_probs, batch.values, options.n_neighbors, seed))
         scores, tissues = in_tissue(scores, self.tissues, own=options.ontology)
@@ -222,16 +229,16 @@ class Asked:
             groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, self.samples)
         calls = call_rows(
             batch, scores, groups, float(options.unknown_threshold or 0), slots.elsewhere, parents=options.parents,
-            auto=self.auto, lists=self.lists,
+            auto=self.auto, lists=self.lists, blank=blank,
         )  # fmt: skip
         if scores.found is not None and groups is not None:
             calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
         warn_of_disagreement(calls.groups)
         return Called(scores, calls, groups, dict(tissues.record), votes)
 
-    def _scores(self, batch: Batch, seed: int) -> Scores:
+    def _scores(self, batch: Batch, groups: Groups | None, seed: int) -> Scores:
         """Score candidates: named, found for groups, near in the ontology, or written by the language model."""
-        options, named, groups = self.options, self.named, self.groups
+        options, named = self.options, self.named
         if options.find and named is not None:
             return first_call(
                 batch, named, groups, method=options.method, level=options.level, seed=seed, tissues=self.tissues,
