@@ -68,3 +68,36 @@ def test_a_part_that_is_a_label_by_itself_is_that_labels(cells: ad.AnnData, mode
 def test_a_type_in_two_names(cells: ad.AnnData, model: BioVerse) -> None:
     done = sb.tl.annotate(cells, model=model, labels=["T/NK", "B/T"], method="nearest", unknown_threshold=0, copy=True)
     np.testing.assert_allclose(np.exp(done.obsm["bioverse_scores"].to_numpy()).sum(axis=1), 1, atol=1e-5)
+
+
+def test_other_means_kinds_that_no_other_label_is() -> None:
+    cells = sb.datasets.pbmc3k()[::9].copy()
+    plain = cells.obs["cell_type"].isin(["Naive CD4 T", "Memory CD4 T", "CD8 T"]).to_numpy()
+    sb.tl.annotate(cells, labels=["B", "CD4 T", "CD8 T", "DC", "Mono", "NK", "other T"], rationale=None)
+    found = sb.get.labels(cells).set_index("name")
+    assert found.loc["other T", ["cl_id", "term"]].tolist() == ["CL:0000084", "T cell"]
+    assert "gamma-delta T cell" in found.loc["other T", "because"]
+    assert "CD8" not in found.loc["other T", "because"]
+    assert (cells.obs["bioverse_label"][plain] == "other T").mean() < 0.05
+
+
+def test_a_cell_that_lacks_a_gene_is_none_of_those_that_have_it(cells: ad.AnnData, model: BioVerse) -> None:
+    model.config.default_labels = ["CL:0000084", "CL:0000624", "CL:0000625", "CL:0000798", "CL:0000236"]
+    found = annotated(cells, model, ["CD4+ T", "CD4- T", "B"])
+    said = "gamma-delta T cell and CD8-positive, alpha-beta T cell, the kinds that no other label is"
+    assert sorted(found.loc["CD4- T", "because"].split()) == sorted(said.split())
+    assert found.loc["CD4- T", "cl_id"] == "CL:0000084"
+
+
+@pytest.mark.parametrize(("name", "said"), [("CD4- T", "CD4-"), ("other T", "other"), ("KRT5- epithelial", "KRT5-")])
+def test_what_a_label_denies_is_named_where_it_is_not_read(
+    cells: ad.AnnData, model: BioVerse, name: str, said: str
+) -> None:
+    with pytest.warns(UserWarning, match=f"what labels say that cells are not is not read: '{said}' of '{name}'"):
+        found = annotated(cells, model, [name, "B", "monocyte"])
+    assert found.loc[name, "because"] == f"its name without {said!r}"
+
+
+def test_not_a_type_is_no_type(cells: ad.AnnData, model: BioVerse) -> None:
+    with pytest.warns(UserWarning, match=r"match no Cell Ontology term.*'not B'"):
+        assert annotated(cells, model, ["not B", "T", "monocyte"]).loc["not B", "cl_id"] is None

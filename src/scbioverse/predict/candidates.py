@@ -6,22 +6,23 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from .._logging import listed, logger, shown_name, warn
+from .._logging import logger, shown_name, warn
 from ..errors import InputError
 from ..knowledge import Resolution, load_ontology, resolve_label, resolve_labels
 from ..knowledge.markers import evidence_key
-from ..knowledge.names.joined import nearest_common
 from ..knowledge.names.short_names import nearest_names
 from ..knowledge.names.tokens import meanings, tokens, word_set
 from ..knowledge.ontology import ORIGINS, TUMOURS, canonical_phrase, is_held
-from ..knowledge.phrases import answer_name, label_card, spoken_name
+from ..knowledge.phrases import answer_name
 from ..pp._text_column import is_missing
 from .given_markers import genes_named, in_words, read_genes
+from .label import Label, any_of, card_of
+from .others import without_others
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,40 +59,6 @@ _SHOWN = 6
 _CLOSEST = {how: rank for rank, how in enumerate(("given", "id", "exact", "synonym", "rule", "marker", "none"))}
 
 
-@dataclass(frozen=True)
-class Label:
-    """One candidate."""
-
-    name: str  # as the user wrote it; what goes into `obs`
-    text: str  # what the language model is asked to say: the term's name with the general word first, or `name`
-    cl_id: str | None  # Cell Ontology id, or None
-    term: str  # the ontology's name of that id, or `name`
-    how: str  # how it was resolved, see `knowledge.Resolution`; `"given"` if the user did it
-    description: str | None = None  # A description the user gave in place of an id, or that of the genes given; or None
-    # What decided where the name alone has several readings, see `knowledge.Resolution`.
-    because: str = ""
-    genes: tuple[str, ...] = ()  # marker genes that the user gave, approved symbols
-    # The types of which it is any, each a label: of "B/Plasma" two. `cl_id` is then the nearest term that holds all.
-    parts: tuple[Label, ...] = ()
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What a record keeps: all but parts, which `because` says, and what few labels have where it is empty."""
-        every = asdict(replace(self, parts=()))
-        return {name: value for name, value in every.items() if value or name not in ("because", "genes", "parts")}
-
-
-# Put together from several tables: a vocabulary of 210 labels is described once a process, not once a call.
-@lru_cache(maxsize=1 << 14)
-def _card(label: Label) -> str:
-    if label.description:
-        return f"{label.name}: {label.description}"
-    card = label_card(label.cl_id or label.name)
-    # Where another label has the term's phrase, the card must differ from that label's, too.
-    as_meant = label.cl_id is None or label.text in (canonical_phrase(label.cl_id), spoken_name(label.cl_id))
-    return card if as_meant else f"{label.name}. {card}"
-
-
 @dataclass(frozen=True, eq=False)
 class Candidates(Sequence[Label]):
     """What rows can be called."""
@@ -119,7 +86,7 @@ class Candidates(Sequence[Label]):
     @property
     def cards(self) -> list[str]:
         """Descriptions, to be compared with cells in the space shared with text."""
-        return list(map(_card, self.labels))
+        return list(map(card_of, self.labels))
 
     @cached_property
     def terms(self) -> list[str | None]:
@@ -214,7 +181,7 @@ def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, 
             f"{list(map(shown_name, lost[:8]))}.{asks} To say what one means, pass a mapping: "
             "labels={'name': 'CL:0000236'}, {'name': 'a description'} or {'name': ['GENE', 'GENE']}."
         )
-    return _distinct(found)
+    return _distinct(without_others(found, model.config.default_labels, form))
 
 
 def own_labels(cl_ids: Iterable[str], form: str) -> Candidates:
@@ -370,7 +337,7 @@ def _is_id(meaning: str | tuple[str, ...]) -> TypeGuard[str]:
 def _meant(name: str, meaning: str | tuple[str, ...], found: Resolution, form: str) -> Label:
     """Return a user's label; `meaning` is an id, a description, genes or empty, `found` what the name was read as."""
     if not meaning and found.parts:
-        return _any_of(name, found.parts, form)
+        return any_of(name, found.parts, form)
     if not _is_id(meaning):
         text = answer_name(found.cl_id, form) if found.cl_id else name
         genes = meaning if isinstance(meaning, tuple) else ()
@@ -384,14 +351,6 @@ def _meant(name: str, meaning: str | tuple[str, ...], found: Resolution, form: s
             "known)."
         )
     return Label(name, answer_name(cl_id, form), cl_id, ontology.term(cl_id).label, "given")
-
-
-def _any_of(name: str, ids: Sequence[str], form: str) -> Label:
-    """Return a label that stands for any of several types."""
-    label, shared = load_ontology().term, nearest_common(ids)
-    parts = tuple(Label(one, answer_name(one, form), one, label(one).label, "id") for one in ids)
-    because = f"its parts, {listed([one.term for one in parts])}"
-    return Label(name, name, shared, label(shared).label if shared else name, "rule", because=because, parts=parts)
 
 
 def _distinct(labels: Sequence[Label]) -> Candidates:

@@ -26,8 +26,9 @@ from .joined import spread
 if TYPE_CHECKING:
     from ..io import Cells
     from ..models import BioVerse
-    from .candidates import Candidates, Label
+    from .candidates import Candidates
     from .embedding import Batch
+    from .label import Label
     from .pool import Said, Scores
 
 Float = NDArray[np.float32]

@@ -24,8 +24,9 @@ from ..knowledge.phrases import term_said
 from ..knowledge.sentences import split_sentences
 from ..llm.prompts import MAX_EVIDENCE_CHARS
 from ..models.score import write_labels
-from .candidates import Candidates, Label
+from .candidates import Candidates
 from .groups import group_scores
+from .label import Label
 from .pool import Said, Scores, pick_method, pool, weights_of
 
 if TYPE_CHECKING:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from .candidates import Candidates, Label
+from .candidates import Candidates
+
+if TYPE_CHECKING:
+    from .label import Label
 
 Float = NDArray[np.float32]
 

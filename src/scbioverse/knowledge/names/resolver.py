@@ -46,7 +46,7 @@ _NO_TYPE = re.compile(
     r"\b(unknowns?|unassigned|ungated|unclassified|unidentified|undefined|undetermined|unspecified|unannotated|doublets?"
     r"|dbl?ts?|ambient|dying|unk|multiplets?|low[\s_-]*quality|debris|ambiguous|nan|none|n/?a|null|empty|artifacts?"
     r"|contamina\w+|cell[\s-]*lines?"
-    r"|junk|outliers?|filtered|removed?|to be removed|not assigned|no label)\b",
+    r"|^not?\b(?=[\s-])|junk|outliers?|filtered|removed?|to be removed|not assigned|no label)\b",
     re.IGNORECASE,
 )
 # Below this score a name was read by a part of it.
