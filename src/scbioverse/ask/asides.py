@@ -7,7 +7,7 @@ from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from .query import Where
-from .words import pick
+from .words import pick, roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +33,7 @@ _NAMING = frozenset(
 )
 # What may stand behind something that is named first, and the words that it is called by then.
 _ASKING = frozenset(["WHICH", "WHAT", "COUNT", "SHARE", "STAT", "DO", "BE", "LIST", "IN", "HOWMUCH"])
+_TOPIC = frozenset(["as for", "as to", "regarding", "concerning", "with regard to", "with respect to"])
 _IT = frozenset(["it", "they", "them", "these", "those"])
 
 
@@ -52,10 +53,13 @@ def without_aside(text: str, link: Callable[[str], list[Link]]) -> Iterator[tupl
 
 def fronted(links: list[Link]) -> list[Link]:
     """Put what a question begins with in the place of "it": "LYZ: in how many cells is it detected?"."""
-    if not pick(links[:1], "FIELD", "WHERE", "ROW"):
+    # "As for FOXP3, how many cells express it?"
+    named = links[1:] if links and links[0].key in _TOPIC else links
+    size = 2 if roles_of(named[:2]) == ["COLUMN", "NUM"] else 1
+    if size == 1 and not pick(named[:1], "FIELD", "WHERE", "ROW"):
         return links
-    rest = list(dropwhile(lambda one: one.role == "COMMA", links[1:]))
+    rest = list(dropwhile(lambda one: one.role == "COMMA", named[size:]))
     them = [i for i, one in enumerate(rest) if one.role == "THEM" and one.key in _IT]
     if len(them) != 1 or rest[0].role not in _ASKING:
         return links
-    return [*rest[: them[0]], links[0], *rest[them[0] + 1 :]]
+    return [*rest[: them[0]], *named[:size], *rest[them[0] + 1 :]]

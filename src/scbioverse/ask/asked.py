@@ -135,7 +135,8 @@ def _numbered(query: Query, links: Sequence[Link], *, goes_on: bool) -> Query:
     if not _of_groups(query):
         return query
     sized = {"size", "sizes"}  # "the sizes of the clusters" are of each
-    counts = any(
+    told = query.want == "groups" and pick(links, "COUNT") and not pick(links, "LIST", "WHICH")
+    counts = bool(told) or any(
         sized.isdisjoint(one.key.split()) and matches(_COUNTS_GROUPS, links[at:]) for at, one in enumerate(links)
     )
     counts = counts or (goes_on and not pick(links, "WHICH", "LIST"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from . import bounds, joins
+from . import bounds, joins, settling
 from .grammar import letters, pattern, read_lines
 from .words import roles_of
 
@@ -19,10 +19,19 @@ _PASSES = 3
 
 
 @cache
-def rules() -> list[tuple[str, str, tuple[str, ...]]]:
+def rules(kind: str = "") -> list[tuple[str, str, tuple[str, ...]]]:
     """Pattern of neighbours, name of what joins them in :mod:`.joins` or :mod:`.bounds`, and its other arguments."""
-    lines = ((roles, *action.split()) for roles, action in read_lines("joins.txt")[2])
-    return [(roles, name, tuple(words)) for roles, name, *words in lines]
+    _, kinds, lines = read_lines("joins.txt")
+    actions = ((roles, *action.split()) for roles, action in (kinds[kind] if kind else lines))
+    return [(roles, name, tuple(words)) for roles, name, *words in actions]
+
+
+def settled(links: Sequence[Link], names: Names) -> list[Link]:
+    """Settle what words say of each other before anyone reads them: rules of the kind SETTLE."""
+    held = list(links)
+    for rule in rules("SETTLE"):
+        held = _applied(rule, held, names)
+    return held
 
 
 def chunked(links: Sequence[Link], names: Names, only: Sequence[str] = ()) -> list[Link]:
@@ -44,7 +53,8 @@ def _applied(rule: tuple[str, str, tuple[str, ...]], held: list[Link], names: Na
     at, neighbours = 0, pattern(roles, "joins.txt")
     while (found := neighbours.search(letters(roles_of(held)), at)) is not None:
         some = held[found.start() : found.end()]
-        made = (getattr(joins, name, None) or getattr(bounds, name))(some, names, *words)
+        does = next(getattr(module, name) for module in (joins, bounds, settling) if hasattr(module, name))
+        made = does(some, names, *words)
         # What was joined may be joined once more; what a rule leaves as it is ends there.
         at = found.start() + (1 if made == some else max(len(made) - 1, 0))
         held = [*held[: found.start()], *made, *held[found.end() :]]

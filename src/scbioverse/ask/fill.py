@@ -276,7 +276,7 @@ def _limit(link: Link) -> tuple[str, float, bool]:
 def _check(query: Query, parts: Parts, names: Names) -> None:
     """Leave out what has no single meaning."""
     held, rank = query.where, query.show == "rank"
-    require(possible(held, names))
+    require(possible(held, names) and not query.says_nothing)
     require(len(query.of) == FIELDS.get(query.want, len(query.of)))
     if query.want == "count" and query.of_left_out:
         # None of those that were left out can be called the least, or the third.

@@ -84,9 +84,16 @@ def in_every(links: Links, _: Names) -> Links:
 def gene_number(links: Links, names: Names) -> Links:
     """Read "the total number of genes" as of all that were measured, not of a cell."""
     counted = pick(links, "MEASURE")[0]
-    mine = counted.value == names.rows.usual("n_genes_by_counts") and {"number", "feature"} & {*key_of(counted.said)}
+    total = {"count"} if pick(links, "STAT") else set()  # "the gene count" may be that of a cell
+    words = {"number", "feature", *total} & {*key_of(counted.said)}
+    mine = counted.value == names.rows.usual("n_genes_by_counts") and words
     plain = all(one.value == "sum" for one in pick(links, "STAT"))
     return [Link("COUNT", counted.said), Link("GENES", ""), *pick(links, "BE", "THERE")] if mine and plain else links
+
+
+def total(links: Links, _: Names) -> Links:
+    """Read "the total of B cells" as their number."""
+    return [Link("COUNT", said_of(links))] if pick(links, "STAT")[0].value == "sum" else links
 
 
 def without_last(links: Links, _: Names, *roles: str) -> Links:
@@ -472,13 +479,16 @@ def stated(links: Links, names: Names, role: str = "") -> Links:
 
 def lack_all(links: Links, names: Names) -> Links:
     """Read "lack both A and B", "free of A and B" as having none; "without both", "lack either" may mean one."""
-    held, said = pick(links, "HAS")[0], roles_of(pick(links, "BOTH", "EITHER"))
+    held, said = pick(links, "HAS")[0], roles_of(pick(links, "BOTH", "ALLOF", "EITHER"))
     all_of = held.value.op == "and" and len(held.items) > 1
     of_each = links[0].key.endswith((" for", " of", " from"))
     if not said and not (all_of and of_each):
         return links
     plain = all_of and "not" not in {one.op for one in held.items}  # "negative for A and no B"
-    if not plain or (said and said != ["BOTH"]) or (said and links[0].role != "LACK" and not of_each):
+    # "Negative for both", "without any of" are of each; "without both" and "lacking either" may be of one.
+    sure = links[0].role == "LACK" or of_each
+    each = (said in (["BOTH"], ["ALLOF"]) and sure) or [one.key for one in pick(links, "EITHER")] == ["any of"]
+    if not plain or (said and not each):
         return mark(links, names)
     return [links[0], joined(links[1:], "HAS", Where(op="or", parts=held.items))]
 

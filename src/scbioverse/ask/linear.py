@@ -229,6 +229,7 @@ def _check(query: Query) -> None:
         "groups that were left out are the least": query.of_left_out and query.order == "least",
         "what is a marker is a gene": query.want in ("is marker", "gene")
         and not all(one.startswith("gene:") for one in query.of),
+        "a share of less than all": query.says_nothing,
         "two are compared": shown in ("ratio", "difference") and sides != 2,
     }
     for what, holds in bad.items():

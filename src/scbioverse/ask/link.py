@@ -15,6 +15,7 @@ import pandas as pd
 from ..explain.gene_mentions import gene_of
 from .asides import fronted
 from .cells import COMPUTED, Cells
+from .chunks import settled
 from .properties import adjectives, properties, symbols
 from .query import Where, in_column
 from .rows import CLUSTERS
@@ -288,7 +289,7 @@ class Names:
 
     def link(self, text: str) -> list[Link]:
         """Link every word of a question, longest names first from each place."""
-        return fronted(self._spelt_links(words_of(text)))
+        return fronted(settled(self._spelt_links(words_of(text)), self))
 
     def _spelt_links(self, words: list[Word]) -> list[Link]:
         """Link words, those that stand for nothing as what they are a slip of the pen for."""
@@ -346,7 +347,7 @@ class Names:
         if typed is not None:
             return typed
         if best is None:
-            return self._unnamed(first, after=before == "WHEN"), 1
+            return self._unnamed(first, after=before in ("WHEN", "HAVING", "IN")), 1
         # "MAX" and "SET" in capitals are genes where they were measured; "INS" is no plural of "in".
         shouted = n == 1 and first.text.isupper() and len(first.text) > 2 and best.role not in ("WHERE", "COLUMN")
         return (self.gene(first) if shouted else None) or best, n

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from .cells import Cells
 from .follow import referred
 from .grammar import matches
 from .query import UnreadError, Where, in_column
@@ -76,7 +77,7 @@ def check_pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bo
     """
     for i, one in enumerate(links):
         if one.role == "THEM" and not (
-            _named_beside(links, i) or _told_next(links, i) or (first and _handed(links, i, rows))
+            _named_beside(links, i, rows) or _told_next(links, i) or (first and _handed(links, i, rows))
         ):
             raise dangling(one.said)
     found = _COUNTED.search(question)
@@ -85,16 +86,23 @@ def check_pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bo
         raise dangling(said)
 
 
-def _named_beside(links: Sequence[Link], at: int) -> bool:
+def _named_beside(links: Sequence[Link], at: int, rows: Rows) -> bool:
     """Whether the question itself names before a word what that points at."""
     before, key = roles_of(links[:at]), links[at].key
     named = {*before} & {*_ANTECEDENT}
     if key in ("it", "its"):  # "how many cells has it"
         named -= {"ROWS"}
     # "T cells with no CD3D, how many of them": named first; "in stim, how many of them" names but a place.
-    front = "COMMA" in before and before[0] not in ("IN", "AMONG")
+    placed = before[:1] and before[0] in ("IN", "AMONG") and not any(_names_rows(one, rows) for one in links[:at])
+    front = "COMMA" in before and not placed
     partitive = key.startswith("of ") or bool({*before[-1:]} & {"OF", "AMONG", "OUT"})
     return bool(named) and (front or not partitive)
+
+
+def _names_rows(link: Link, rows: Rows) -> bool:
+    """Whether a word names rows, not a place: "among the B cells, how many of them"."""
+    types = {f"obs:{one}" for one in rows.types} if isinstance(rows, Cells) else set()
+    return link.role in ("ROWS", "ROW", "TRAIT") or (link.role == "WHERE" and link.value.fields() <= types)
 
 
 def _told_next(links: Sequence[Link], at: int) -> bool:

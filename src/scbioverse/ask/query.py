@@ -221,6 +221,17 @@ class Query(_Frozen):
         """Whether it ranks the groups of a column by which some are left out: these have none of what is counted."""
         return self.show == "rank" and f"obs:{self.by}" in {leaf.field for leaf in self.leaves()}
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it asks for the share of rows that are what they were chosen by: "NK cells with GNLY, what share?"."""
+        if self.want != "fraction" or self.among is None:
+            return False
+        if self.where is None:
+            return self.by is None and not self.against
+        chosen, asked = ([(one.op, one.field, one.values, one.parts) for one in some.conjuncts()]
+                         for some in (self.among, self.where))  # fmt: skip
+        return all(one in chosen for one in asked)
+
     def compared(self, other: Query) -> Query:
         """Read "compare them with NK cells" after a number: the same number of both, not the genes that differ."""
         if other.want != "differential" or self.want not in FIELDS:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from .link import Names
 
-_OWN = frozenset(["its", "their", "it"])
 # Of these alone the name of some rows is made.
 _NOUNS = frozenset(["ROWS", "WHERE", "TRAIT", "IN", "OF", "ANY"])
 # What says which rows are left.
@@ -226,9 +225,9 @@ class Both:
             return made
         meant = self.rules.resolved(before)
         roles, pointing = roles_of(meant), pick(links, "THEM")
-        # "For every cluster tell its size": its own, if nothing was asked before.
+        # "For every cluster tell its size", "of the B cells, how many of them": its own, if nothing was asked before.
         first = roles.index("THEM") if "THEM" in roles else 0
-        its = before is None and {one.key for one in pointing} <= _OWN and KINDS.keys() & {*roles[:first]}
+        its = before is None and KINDS.keys() & {*roles[:first]}
         told = {*TOLD, *(() if its else ("THEM",))}
         if told.intersection([*roles, *roles_of(chunked(meant, self.names))]) or hopeless(meant) or self.model is None:
             return made

@@ -1,0 +1,139 @@
+"""What words say of each other, settled before anyone reads them: the rules of the kind SETTLE in `data/joins.txt`.
+
+Each takes the links that stand side by side and the names of the data, and returns what stands in their place; the
+links themselves where they say something else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .words import Link, pick, without
+
+if TYPE_CHECKING:
+    from .link import Names
+
+    Links = list[Link]
+
+
+def unsaid(links: Links, _: Names, said: str) -> Links:
+    """Leave out words that say nothing where they stand so."""
+    return [] if " ".join(one.key for one in links).replace(" ", "_") in said.split("|") else links
+
+
+def listed_genes(links: Links, _: Names) -> Links:
+    """Read "all three genes CD3D, LYZ and PPBP" as all of the genes, where they are three."""
+    at = next(i for i, one in enumerate(links) if one.role == "FIELD")
+    front, fields = links[:at], pick(links[at:], "FIELD")
+    if any(one.value != len(fields) for one in pick(front, "NUM")):
+        return links
+    quantifiers = pick(front, "ALL", "BOTH", "EITHER", "NEITHER", "ALLOF")
+    return [*(one.but("BOTH") if one.role == "ALL" else one for one in quantifiers), *links[at:]]
+
+
+def share_behind(links: Links, _: Names) -> Links:
+    """Read "in donor2, B cells make up what percentage" as the percentage of B cells in donor2."""
+    at = next(i for i, one in enumerate(links) if one.role == "COMMA")
+    return [*pick(links, "SHARE"), Link("OF", "of"), links[at + 1], Link("IN", "in"), *links[1:at]]
+
+
+def often_of_its(links: Links, _: Names) -> Links:
+    """Leave out "in percent of its cells" behind "most often"."""
+    return without(links[:-5], "COMMA") if len(links) > 5 else links
+
+
+def often_positive(links: Links, _: Names) -> Links:
+    """Read "is most often positive for LYZ" as "expresses LYZ most often": a share of the cells."""
+    _, top, often, verb, gene = links
+    return [verb.but("HAVE" if verb.role == "HAVING" else "LACK"), gene, top, often]
+
+
+def one_column(links: Links, _: Names) -> Links:
+    """Read "leiden cluster" as the one column that both words name."""
+    first, second = links
+    return [second] if first.value == second.value else links
+
+
+def each_group(links: Links, _: Names) -> Links:
+    """Read "how many cells does each of the types have", "a breakdown across all types" as by type."""
+    return [*without(links[:-1], "ALLOF", "EVERYWHERE", "BE"), Link("BY", "per"), links[-1]]
+
+
+def second_number(links: Links, _: Names) -> Links:
+    """Read "in ctrl and how many are in stim" as "in ctrl and in stim", where both are of one column."""
+    first, second = pick(links, "WHERE")
+    alike = first.value.fields() == second.value.fields()
+    return [links[0], first, Link("AND", "and"), links[0], second] if alike else links
+
+
+def topic(links: Links, _: Names) -> Links:
+    """Read "the mean depth by type, which one is highest" as "which type has the highest mean depth"."""
+    at = next(i for i, one in enumerate(links) if one.role == "COMMA")
+    front, asked = links[:at], links[at:]
+    column = pick(front, "COLUMN")[0]
+    if any(one.value != column.value for one in pick(asked, "COLUMN")):
+        return links
+    number = without(front, "COMPARE", "IN", "WHEN", "LIST", "BY", "COLUMN", "THEM", "BE")
+    number = number[:-1] if number and number[-1].role == "HAVE" else number  # "how many cells they contain"
+    if [one.role for one in number if one.role != "ROWS"] == ["COUNT"]:
+        number = [Link("ROWS", "rows")]
+    top = pick(asked, "TOP", "SIZETOP") or [Link("TOP", "most", "most")]
+    return [Link("WHICH", "which"), column, Link("HAVE", "has"), *pick(asked, "ORD"), *top, *number]
+
+
+def of_its_kinds(links: Links, _: Names) -> Links:
+    """Read "are plasma cells among the cell types", "is it one of the types" as whether there are any."""
+    where, column = pick(links, "WHERE")[0], links[-1]
+    one_of = all(one.value == 1 for one in pick(links, "NUM"))
+    mine = one_of and where.value.fields() == {f"obs:{column.value}"}
+    return [links[0], where, Link("SEEN", "present")] if mine else links
+
+
+def type_groups(links: Links, names: Names) -> Links:
+    """Read "T cell clusters", "which clusters are T cell clusters" as the clusters that are T cells."""
+    where, column = links[-2:]
+    types = {f"obs:{one}" for one in names.rows.types}
+    before = pick(links[:-2], "COLUMN")
+    if not where.value.fields() <= types or column.value in names.rows.types:
+        return links
+    if any(one.value != column.value for one in before):
+        return links
+    return [Link("WHICH", "which"), column, Link("BE", "are"), where]
+
+
+def its_groups(links: Links, names: Names) -> Links:
+    """Read "by condition (stim versus ctrl)" as by condition, where these are all its groups."""
+    column, groups = pick(links, "COLUMN")[0], pick(links, "WHERE")
+    fields, held = {f"obs:{column.value}"}, names.rows.groups(column.value).names
+    mine = all(one.value.op == "is" and one.value.fields() == fields for one in groups)
+    named = [value for one in groups for value in one.value.values] if mine else []
+    return links[:2] if mine and {*map(str, named)} == {*held} else links
+
+
+def its_two(links: Links, names: Names) -> Links:
+    """Read "the two conditions, ctrl and stim" as the two groups."""
+    number, column, groups = links[0], links[1], pick(links, "WHERE")
+    held = {*names.rows.groups(column.value).names}
+    named = {str(value) for one in groups for value in one.value.values}
+    return links[3:] if number.value == len(groups) and named <= held else links
+
+
+def counted_groups(links: Links, _: Names) -> Links:
+    """Read "the cell types with their cell counts" as the number of each."""
+    column, number = pick(links, "COLUMN")[0], pick(links, "COUNT", "SHARE")[0]
+    return [number, Link("OF", "of"), Link("ROWS", "rows"), Link("BY", "per"), column]
+
+
+def all_dual(links: Links, _: Names) -> Links:
+    """Read "CD3D+ CD8A+ double positive" as having both: the signs say it once more."""
+    kinds = {one.role for one in pick(links[:-1], "POS", "NEG")}
+    fields, many = pick(links, "FIELD"), {"double": 2, "dual": 2, "triple": 3, "quadruple": 4}
+    number = many.get(links[-1].key.split()[0], 0)
+    if len(fields) != number or kinds - {"POS" if links[-1].role == "DUAL" else "NEG"}:
+        return links
+    return [*fields, links[-1]]
+
+
+def all_absent(links: Links, _: Names) -> Links:
+    """Read "CD3D and LYZ are all undetected" as having neither."""
+    return [Link("LACK", links[-1].said), Link("BOTH", "both"), *without(links, "BE", "ALL", "ABSENT")]
