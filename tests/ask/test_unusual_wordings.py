@@ -126,9 +126,12 @@ def test_what_has_no_single_reading_is_refused(asked, question):
     assert not isinstance(read(asked, question), sb.ask.Query)
 
 
-def test_both_readings_are_named(asked):
+def test_a_share_in_a_group_is_of_its_cells(asked):
+    """"What share of B cells is in donor1" is another question."""
     made = read(asked, "What is the share of B cells in donor1?")
-    assert "two ways: 'Share of cells donor = donor1 that are labelled B cell' or" in made.text
+    assert (made.where.column, made.among.column) == ("cell_type", "donor")
+    other = read(asked, "What share of B cells is in donor1?")
+    assert (other.where.column, other.among.column) == ("donor", "cell_type")
 
 
 def test_what_goes_on_from_another_question_is_not_read_alone(adata):

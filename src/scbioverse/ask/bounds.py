@@ -9,7 +9,7 @@ import pandas as pd
 
 from .joins import mark
 from .query import FLIPPED, Where, both
-from .words import Link, joined, pick, without
+from .words import Link, joined, key_of, pick, said_of, without
 
 if TYPE_CHECKING:
     from .link import Names
@@ -169,3 +169,31 @@ def aged(links: Links, names: Names) -> Links:
         return links
     own = [column.but("WHERE")] if column.role == "PEOPLE" else []
     return [*own, joined([bound] if own else links, "TRAIT", bound.value.about(names.age))]
+
+
+def gene_number(links: Links, names: Names) -> Links:
+    """Read "the total number of genes" as of all that were measured, not of a cell."""
+    counted = pick(links, "MEASURE")[0]
+    total = {"count"} if pick(links, "STAT") else set()  # "the gene count" may be that of a cell
+    words = {"number", "feature", *total} & {*key_of(counted.said)}
+    mine = counted.value == names.rows.usual("n_genes_by_counts") and words
+    plain = all(one.value == "sum" for one in pick(links, "STAT"))
+    return [Link("COUNT", counted.said), Link("GENES", ""), *pick(links, "BE", "THERE")] if mine and plain else links
+
+
+def total(links: Links, _: Names) -> Links:
+    """Read "the total of B cells" as their number."""
+    return [Link("COUNT", said_of(links))] if pick(links, "STAT")[0].value == "sum" else links
+
+
+def quantile(links: Links, names: Names) -> Links:
+    """Read "the 90th percentile", "the 0.9 quantile" as a number of a column."""
+    level = float(links[0].value) / (100 if pick(links, "UNIT") else float(links[-1].value))
+    return [joined(links, "STAT", f"quantile {level:g}")] if 0 < level < 1 else mark(links, names, "?")
+
+
+def all_of_them(links: Links, names: Names) -> Links:
+    """Read "of the three donors" as of the donors, if these are three."""
+    number, column = links
+    n = len(names.rows.groups(column.value).names)
+    return [column] if number.value == n else [Link("NOGROUP", said_of(links), note=f"{column.value!r} holds {n}")]

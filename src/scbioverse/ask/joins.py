@@ -69,31 +69,9 @@ def mark(links: Links, _: Names, role: str = "MIXED") -> Links:
     return [joined(links, role)]
 
 
-def all_of_them(links: Links, names: Names) -> Links:
-    """Read "of the three donors" as of the donors, if these are three."""
-    number, column = links
-    n = len(names.rows.groups(column.value).names)
-    return [column] if number.value == n else [Link("NOGROUP", said_of(links), note=f"{column.value!r} holds {n}")]
-
-
 def in_every(links: Links, _: Names) -> Links:
     """Read "is it expressed in every cell" as in all cells."""
     return [*links[:-1], Link("IN", "in"), Link("ALL", "every")] if links[-1].key.endswith(("every", "each")) else links
-
-
-def gene_number(links: Links, names: Names) -> Links:
-    """Read "the total number of genes" as of all that were measured, not of a cell."""
-    counted = pick(links, "MEASURE")[0]
-    total = {"count"} if pick(links, "STAT") else set()  # "the gene count" may be that of a cell
-    words = {"number", "feature", *total} & {*key_of(counted.said)}
-    mine = counted.value == names.rows.usual("n_genes_by_counts") and words
-    plain = all(one.value == "sum" for one in pick(links, "STAT"))
-    return [Link("COUNT", counted.said), Link("GENES", ""), *pick(links, "BE", "THERE")] if mine and plain else links
-
-
-def total(links: Links, _: Names) -> Links:
-    """Read "the total of B cells" as their number."""
-    return [Link("COUNT", said_of(links))] if pick(links, "STAT")[0].value == "sum" else links
 
 
 def without_last(links: Links, _: Names, *roles: str) -> Links:

@@ -223,7 +223,7 @@ class Query(_Frozen):
 
     @property
     def says_nothing(self) -> bool:
-        """Whether it asks for the share of rows that are what they were chosen by: "NK cells with GNLY, what share?"."""
+        """Whether it asks for the share of rows that are what they are chosen by: "NK cells with GNLY, what share?"."""
         if self.want != "fraction" or self.among is None:
             return False
         if self.where is None:

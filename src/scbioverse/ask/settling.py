@@ -101,13 +101,28 @@ def type_groups(links: Links, names: Names) -> Links:
     return [Link("WHICH", "which"), column, Link("BE", "are"), where]
 
 
+def kinds_of(links: Links, names: Names) -> Links:
+    """Read "the number of T cell subsets" as the number of types that are T cells, not as that of the cells."""
+    where, column = links[-2:]
+    types = names.rows.types
+    mine = column.value in types and where.value.fields() <= {f"obs:{one}" for one in types}
+    return [links[0], column, Link("HAVE", "have"), where] if mine else links
+
+
+def is_group(links: Links, _: Names) -> Links:
+    """Read "is cluster 3 the B cell cluster" as whether it is B cells."""
+    named, column = links[1:-2], links[-1]
+    mine = named[0].role == "COLUMN" and named[0].value == column.value
+    return links[:-1] if mine else links
+
+
 def its_groups(links: Links, names: Names) -> Links:
     """Read "by condition (stim versus ctrl)" as by condition, where these are all its groups."""
     column, groups = pick(links, "COLUMN")[0], pick(links, "WHERE")
     fields, held = {f"obs:{column.value}"}, names.rows.groups(column.value).names
     mine = all(one.value.op == "is" and one.value.fields() == fields for one in groups)
     named = [value for one in groups for value in one.value.values] if mine else []
-    return links[:2] if mine and {*map(str, named)} == {*held} else links
+    return [links[0], column] if mine and {*map(str, named)} == {*held} else links
 
 
 def its_two(links: Links, names: Names) -> Links:

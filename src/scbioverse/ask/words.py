@@ -31,7 +31,12 @@ _TOKEN = re.compile(
 _ENDINGS = [
     (re.compile(pattern), ending)
     for pattern, ending in (
-        (r"^(?!(?:has|was|its|yes|gas|bus|als|ros|les)$)([^\W\d_]{2})s$", r"\1"),
+        # "Ins" and "ons" are no plurals of small words.
+        (
+            r"^(?!(?:has|was|its|yes|gas|bus|als|ros|les)$|(?:[aio]n|[aiu]s|at|by|[io]f|or|[dgnst]o|it|[bhmw]e|up|am)s$)"
+            r"([^\W\d_]{2})s$",
+            r"\1",
+        ),
         (r"^.{0,3}$|(?:ss|us|(?<=...)is)$", r"\g<0>"),
         (r"(?<=..)ies$", "y"),
         (r"(?<=x)es$|(?<=[sc]h|ss)es$|s$", ""),
