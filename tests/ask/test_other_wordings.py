@@ -129,7 +129,7 @@ def test_subsets_of_a_type_are_counted_not_their_cells(cells: tuple[AnnData, dic
 
 
 def test_most_often_is_a_share(cells: tuple[AnnData, dict[str, Any]]) -> None:
-    adata, truths = cells
+    _, truths = cells
     shares = truths["e"]("PPBP").groupby(truths["t"]["leiden"]).mean()
     assert asked(cells, "Which cluster is most often positive for PPBP?").value == [shares.idxmax()]
 

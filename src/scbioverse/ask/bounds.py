@@ -186,12 +186,6 @@ def total(links: Links, _: Names) -> Links:
     return [Link("COUNT", said_of(links))] if pick(links, "STAT")[0].value == "sum" else links
 
 
-def quantile(links: Links, names: Names) -> Links:
-    """Read "the 90th percentile", "the 0.9 quantile" as a number of a column."""
-    level = float(links[0].value) / (100 if pick(links, "UNIT") else float(links[-1].value))
-    return [joined(links, "STAT", f"quantile {level:g}")] if 0 < level < 1 else mark(links, names, "?")
-
-
 def all_of_them(links: Links, names: Names) -> Links:
     """Read "of the three donors" as of the donors, if these are three."""
     number, column = links
