@@ -127,7 +127,7 @@ def test_what_has_no_single_reading_is_refused(asked, question):
 
 
 def test_a_share_in_a_group_is_of_its_cells(asked):
-    """"What share of B cells is in donor1" is another question."""
+    # "What share of B cells is in donor1" is another question.
     made = read(asked, "What is the share of B cells in donor1?")
     assert (made.where.column, made.among.column) == ("cell_type", "donor")
     other = read(asked, "What share of B cells is in donor1?")
