@@ -44,7 +44,7 @@ def often_of_its(links: Links, _: Names) -> Links:
 
 def often_positive(links: Links, _: Names) -> Links:
     """Read "is most often positive for LYZ" as "expresses LYZ most often": a share of the cells."""
-    _, top, often, verb, gene = links
+    top, often, verb, gene = links[1:]
     return [verb.but("HAVE" if verb.role == "HAVING" else "LACK"), gene, top, often]
 
 
