@@ -19,6 +19,7 @@ from scipy import sparse
 import scbioverse as sb
 from recipes.questions.phrasings import SLOT, Drawn, section
 from scbioverse.ask.accounting import hopeless, unaccounted
+from scbioverse.ask.chunks import linked
 from scbioverse.ask.linear import NONE, query_of
 from scbioverse.ask.link import Names
 from scbioverse.ask.slots import slots_of
@@ -199,9 +200,8 @@ def _sloppy(rng: np.random.Generator, text: str) -> str:
 
 def _linked(asked: str, line: str, slots: list[str], schema: Schema) -> Pair | None:
     """Link what was drawn, and replace its slots by the placeholders of what was linked."""
-    links = [
-        one for one in schema.names.link(asked) if one.role != "HERE"
-    ]  # "in this experiment" is the rules' to read
+    # "In this experiment" is the rules' to read.
+    links = [one for one in linked(asked, schema.names) if one.role != "HERE"]
     held = slots_of(links, schema.names)
     # What holds a word that no line can say is never shown to the model, and what is not accounted for never taken.
     if held is None or hopeless(links):

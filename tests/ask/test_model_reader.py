@@ -12,6 +12,7 @@ import pytest
 import scbioverse as sb
 from scbioverse.ask import Query
 from scbioverse.ask.accounting import unaccounted, unsayable
+from scbioverse.ask.chunks import linked
 from scbioverse.ask.linear import following, query_of
 from scbioverse.ask.model_reader import ModelReader
 from scbioverse.ask.slots import slots_of
@@ -45,7 +46,7 @@ def asked(adata):
 
 
 def _slots(asked, text):
-    return slots_of(asked.names.link(text), asked.names)
+    return slots_of(linked(text, asked.names), asked.names)
 
 
 def test_names_are_replaced_in_order(asked):

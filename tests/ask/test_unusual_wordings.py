@@ -9,6 +9,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.ask import Query, Where
+from scbioverse.ask.chunks import linked
 from scbioverse.ask.read import Grammar
 from scbioverse.tl._ask import asked_rows
 
@@ -45,7 +46,7 @@ def tables(adata):
 
 
 def read(asked, question):
-    return Grammar(asked.names).read(question, asked.names.link(question))
+    return Grammar(asked.names).read(question, linked(question, asked.names))
 
 
 # Each with the number that pandas gives.

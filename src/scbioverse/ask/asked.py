@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..llm.prompts import MAX_QUESTION_CHARS
 from .answer import Answer
 from .asides import without_aside
+from .chunks import linked
 from .grammar import matches
 from .link import Names
 from .query import Query, Refusal, RefusedError
@@ -56,6 +57,10 @@ class Asked:
         """What reads questions."""
         return self._reading(self.names)
 
+    def link(self, text: str) -> list[Link]:
+        """Say what each word of a question stands for."""
+        return linked(text, self.names)
+
     def answer(self, question: str | Query, before: Query | None = None) -> Answer:
         """Answer a question, or run a query; raise an InputError where it is empty or no text."""
         found = self._answered(question, before)
@@ -70,12 +75,12 @@ class Asked:
         text = bounded(question, MAX_QUESTION_CHARS)
         if not text:
             raise InputError(f"the question {question!r:.60} holds no readable character.")
-        links, numbered = self.names.link(text), False
+        links, numbered = self.link(text), False
         if before is not None and _of_groups(before):
             numbered = before.words == _NUMBER
             before = before.model_copy(update={"words": ""})  # "which is the largest" asks for a group again
         query = self.reader.read(text, links, before)
-        for aside, rest in without_aside(text, self.names.link) if isinstance(query, Refusal) else ():
+        for aside, rest in without_aside(text, self.link) if isinstance(query, Refusal) else ():
             read = self.reader.read(text, rest, before)
             if isinstance(read, Query):
                 note = f"Read without {aside!r}. {rest[0].note}".strip()

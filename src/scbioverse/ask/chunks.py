@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from . import bounds, joins, settling
+from .asides import fronted
 from .grammar import letters, pattern, read_lines
 from .words import roles_of
 
@@ -24,6 +25,11 @@ def rules(kind: str = "") -> list[tuple[str, str, tuple[str, ...]]]:
     _, kinds, lines = read_lines("joins.txt")
     actions = ((roles, *action.split()) for roles, action in (kinds[kind] if kind else lines))
     return [(roles, name, tuple(words)) for roles, name, *words in actions]
+
+
+def linked(text: str, names: Names) -> list[Link]:
+    """Link every word of a question, and settle what the words say of each other: so a reader is handed them."""
+    return fronted(settled(names.link(text), names))
 
 
 def settled(links: Sequence[Link], names: Names) -> list[Link]:

@@ -13,9 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..explain.gene_mentions import gene_of
-from .asides import fronted
 from .cells import COMPUTED, Cells
-from .chunks import settled
 from .properties import adjectives, properties, symbols
 from .query import Where, in_column
 from .rows import CLUSTERS
@@ -289,7 +287,7 @@ class Names:
 
     def link(self, text: str) -> list[Link]:
         """Link every word of a question, longest names first from each place."""
-        return fronted(settled(self._spelt_links(words_of(text)), self))
+        return self._spelt_links(words_of(text))
 
     def _spelt_links(self, words: list[Word]) -> list[Link]:
         """Link words, those that stand for nothing as what they are a slip of the pen for."""
