@@ -120,3 +120,63 @@ def test_beside_what_holds_it_a_label_has_to_show_the_genes_given_for_it(tiny_mo
     batch = Batch(tiny_model, np.zeros((2, 1, 4), np.float32), evidence=evidence)
     assert _unshown(batch, labels, {"weight": 1.0}).tolist() == [[False] * 3, [False, True, False]]
     assert not _unshown(batch, labels, {"weight": 0.0}).any()
+
+
+def test_what_is_given_decides_not_a_letter_that_stands_for_it(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    genes: dict[str, Any] = {"A": ["MS4A1", "CD79A"], "D": ["LYZ", "CD14"], "E": ["CD3D", "CD3E"]}
+    said = {"A": "B lymphocytes, which carry immunoglobulin", "D": "monocytes of the blood", "E": "killer cells"}
+    for labels in (genes, said):
+        done = sb.tl.annotate(cells, model=tiny_model, labels=labels, method="nearest", rationale=None, copy=True)
+        assert sb.get.labels(done)["cl_id"].isna().all()
+    # Nor do such letters speak for other names.
+    found = read_labels({**genes, "PP": "", "B": "CL:0000236"}, tiny_model)
+    assert [one.cl_id for one in found][:3] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning", "cl_id"),
+    [
+        ("NK", ["NKG7", "GNLY"], "CL:0000623"),
+        ("T", "a lymphocyte with a T cell receptor", "CL:0000084"),
+        ("B", ["MS4A1", "CD79A"], "CL:0000236"),
+        ("B", ["LYZ", "CD14"], None),
+        ("T", "natural killer cells", "CL:0000084"),  # both are lymphocytes
+        ("T", "hepatocytes of the liver", None),
+        ("1: NK cell", ["NKG7", "GNLY"], "CL:0000623"),
+        ("pDC", ["GNLY"], None),
+    ],
+)
+def test_a_name_counts_where_it_says_the_same(tiny_model: BioVerse, name: str, meaning: Any, cl_id: str | None) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = read_labels({name: meaning, "hepatocyte": ""}, tiny_model)
+    assert found[0].cl_id == cl_id
+
+
+def test_a_name_that_says_another_type_is_warned_of(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    labels = {"Mono": ["CD3D", "CD3E"], "B": ""}
+    with pytest.warns(UserWarning, match=r"labels\['Mono'\] is no monocyte here.*none of the genes given is a marker"):
+        done = sb.tl.annotate(cells, model=tiny_model, labels=labels, method="nearest", rationale=None, copy=True)
+    assert sb.get.labels(done).set_index("name").loc["Mono", "cl_id"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["GNLY NKG7", "GNLY/NKG7", "GNLY | NKG7", "gnly, nkg7", "Gnly;Nkg7", "GNLY and NKG7", "GNLY+ NKG7+", "GNLY & NKG7"],
+)
+def test_genes_in_a_text(cells: ad.AnnData, tiny_model: BioVerse, text: str) -> None:
+    labels = {"a": text, "T": "CL:0000084"}
+    done = sb.tl.annotate(cells, model=tiny_model, labels=labels, method="nearest", rationale=None, copy=True)
+    assert sb.get.labels(done)["genes"].tolist() == ["GNLY, NKG7", ""]
+
+
+@pytest.mark.parametrize("text", ["rest", "set and met", "a cell that kills", "NK", "CD4/CD8"])
+def test_words_that_are_genes_too_stay_words(tiny_model: BioVerse, text: str) -> None:
+    assert read_labels({"a": text, "T": "CL:0000084"}, tiny_model)[0].genes == ()
+
+
+@pytest.mark.parametrize("meaning", ["GNLY+ NKG7+ CD3D-", ["GNLY", "NKG7", "CD3D-"]])
+def test_genes_that_cells_lack_are_refused(cells: ad.AnnData, tiny_model: BioVerse, meaning: Any) -> None:
+    said = r"labels\['a'\] names genes that cells lack: \['CD3D-'\].*give \['GNLY', 'NKG7'\]"
+    with pytest.raises(sb.errors.InputError, match=said):
+        sb.tl.annotate(cells, model=tiny_model, labels={"a": meaning, "T": ""}, method="nearest")

@@ -20,7 +20,7 @@ from ..knowledge.names.tokens import meanings, tokens, word_set
 from ..knowledge.ontology import ORIGINS, TUMOURS, canonical_phrase, is_held
 from ..knowledge.phrases import answer_name
 from ..pp._text_column import is_missing
-from .given_markers import genes_named, in_words, read_genes
+from .given_markers import genes_named, in_words, read_genes, says_itself
 from .label import Label, any_of, card_of
 from .others import without_others
 
@@ -165,12 +165,16 @@ def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, 
         )
     given = read_names(labels)
     _check(list(given))
-    # Read together: a short name is known by the company it keeps, and an id is company, too.
-    asked = [meaning if _is_id(meaning) else name for name, meaning in given.items()]
+    read = [Resolution(one, None, one, "none", 0.0) for one in given]
     if modality == "cell":
-        read = resolve_labels(asked, context=context)
-    else:
-        read = [Resolution(one, None, one, "none", 0.0) for one in asked]
+        # Of what is described, or has genes, the name counts only where it is one of a type by itself.
+        stated = {one: says_itself(one, said) for one, said in given.items() if said and not _is_id(said)}
+        # Read together: a short name is known by the company it keeps, and an id is company, too.
+        asked = {
+            name: meaning if _is_id(meaning) else name for name, meaning in given.items() if stated.get(name, True)
+        }
+        found_for = dict(zip(asked, resolve_labels(asked.values(), context=context), strict=True))
+        read = [stated.get(one.name) or (one if one.name in stated else found_for[one.name]) for one in read]
     found = [_meant(name, meaning, one, form) for (name, meaning), one in zip(given.items(), read, strict=True)]
     lost = [label.name for label in found if not (label.cl_id or label.description or label.parts)]
     if lost and modality == "cell":
