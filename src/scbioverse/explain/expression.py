@@ -34,7 +34,8 @@ _PSEUDO = 0.1
 _SAME_DEPTH = 0.01
 # Say nothing about a cell's type, or have no name that a reader could look up.
 _PLAIN = re.compile(r"MT-|RP[SL]\d|RPLP|MRP[SL]|MALAT1$|NEAT1$|XIST$|LINC|A[CLFP]\d{5}|C\w+orf|LOC\d|.*-AS\d|RP\d+-")
-_LEAST_TESTED = 10
+# Where either side of a comparison has fewer cells no test is made.
+LEAST_TESTED = 10
 _LEAST_FRACTION = 0.2
 
 
@@ -137,7 +138,7 @@ class Table(NamedTuple):
         out = {}
         for i, gene in enumerate(genes):
             numbers = {name: float(found[name][i, 0]) for name in names}
-            p_high, p_low = map(float, found["p"][i])
+            p_high, p_low = map(float, found["p"][i]) if min(n_in, n_out) >= LEAST_TESTED else (math.nan, math.nan)
             out[gene] = Measured(**numbers, p_high=p_high, p_low=p_low, n_in=n_in, n_out=n_out)
         return out
 
@@ -295,12 +296,13 @@ class Grouped(ABC):
         apart = apart.sort_index().sort_values(ascending=False, kind="stable")
         found = self.measure(code, apart.index[: 10 * n].tolist())
         # Chosen out of all genes, so all of them count as tested (Bonferroni).
-        strict = 0.01 / max(len(self.positions), 1) if min(n_in, n_out) >= _LEAST_TESTED else np.inf
+        strict = 0.01 / max(len(self.positions), 1)
         return [gene for gene, one in found.items() if _stands_out(one, strict)][:n]
 
 
 def _stands_out(one: Measured, strict: float) -> bool:
-    return one.fraction_in >= _LEAST_FRACTION and one.log_fold_change > 1 and one.p_high < strict
+    clear = one.fraction_in >= _LEAST_FRACTION and one.log_fold_change > 1
+    return clear and (min(one.n_in, one.n_out) < LEAST_TESTED or one.p_high < strict)
 
 
 class InMemory(Grouped):

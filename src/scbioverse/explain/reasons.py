@@ -23,6 +23,7 @@ from .expression import Expression, InMemory
 from .over_blocks import OverBlocks
 from .support import (
     EVIDENCE,
+    MIN_CELLS,
     SUPPORTED,
     CheckedClaim,
     Claim,
@@ -129,7 +130,7 @@ def reasons(
     # Groups are called by their codes, since a name may be anything.
     evidence = evidence_of(groups, range(n + 1), dict(enumerate(cl_ids)), given=dict(enumerate(given)))
     rivals = {} if log_probs is None or rationale == "cell" else runners_up(log_probs, codes)
-    decided = deciding(groups, cl_ids, shown, rivals)
+    decided = deciding(groups, cl_ids, shown, rivals, given)
     lists = LISTS if Cells.of(data).unlisted else ""
     used = np.flatnonzero(sizes[:n]).tolist()
     tables = {code: evidence[evidence["group"] == code] for code in used}
@@ -149,6 +150,7 @@ def reasons(
             reason(shown[code], found),
             standing_out(more),
             rather_than(shown[rivals[code]], last) if code in rivals else "",
+            _too_few(found, [*more, *([last] if last else [])]),
             lists if found.n_tested else "",
         ]
         sentences[code] = " ".join(filter(None, said))
@@ -286,6 +288,7 @@ LISTS = (
     "Cells here are lists of genes: shares are of lists that hold a gene, and one that is not listed may be expressed."
 )
 _FEW_CELLS = " Too few cells for a test: judged by the size of the difference alone."
+_FEW_OF_THOSE = "Too few of those cells for a test: judged by the size of the difference alone."
 _NONE_KNOWN = "No marker gene of {label} is known among the genes measured, so none was checked."
 _ONE_FAILS = (
     "The one known marker of {label} and its broader types tested does not set these cells apart from the others."
@@ -345,6 +348,14 @@ def _marks(label: str, claims: Sequence[CheckedClaim]) -> str:
         verb = _GIVEN[len(genes) > 1] if kind == "given" else verb
         parts.append(f"{listed(figures(genes, spelt=not parts))} {verb}{what}")
     return "; ".join(parts)
+
+
+def _too_few(found: Found, more: Sequence[CheckedClaim]) -> str:
+    """Say of claims beside those of the label's own reason that cells were too few for a test, if they were."""
+    few = [one.measured for one in more if one.measured and min(one.measured.n_in, one.measured.n_out) < MIN_CELLS]
+    if any(one.n_in < MIN_CELLS for one in few):
+        return "" if found.n_tested and found.untested else _FEW_CELLS.strip()
+    return _FEW_OF_THOSE if few else ""
 
 
 def unsure(name: str, confidence: float, away: float) -> str:

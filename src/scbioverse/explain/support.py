@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..knowledge.markers import GIVEN, known_markers, markers_to_test, source_names
 from ..knowledge.ontology import load_ontology
-from .expression import Measured, benjamini_hochberg
+from .expression import LEAST_TESTED, Measured, benjamini_hochberg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +88,7 @@ class CheckedClaim:
 MIN_FRACTION = 0.1  # high: at least this fraction expresses the gene inside, and more inside than outside
 MIN_LOG_FOLD_CHANGE = 0.25  # high: the fold change exceeds this; low: it is below its negative, and fewer express it
 MAX_P = 0.01  # high and low: the one-sided Mann-Whitney test in that direction gives less
-MIN_CELLS = 10  # where either side has fewer cells no test is made, and the size of the difference decides
+MIN_CELLS = LEAST_TESTED  # where either side has fewer cells no test is made, and the size of the difference decides
 MAX_ABSENT = 0.1  # absent: less than this fraction expresses the gene inside, and it is not high
 MAX_ERROR = 5.0  # a percentage stated behind the gene may differ so many points from the measured one
 
@@ -178,8 +178,8 @@ def evidence_of(
     `"self"`, `"ancestor"`, or `"origin"`: of tumour cells, which no gene marks, those of the types that they come
     from); `cl_id` (the term whose marker it is); `fraction_in`, `fraction_out` (cells that express it inside and
     outside the group); `log_fold_change` (log2 of mean expression per 10,000 inside over outside, 0.1 added to both);
-    `auc` (probability that a cell inside exceeds one outside, ties half); `p` (one-sided Mann-Whitney); `p_adj`
-    (Benjamini-Hochberg within the group; NaN with too few cells for a test); `weight` (of the marker, see
+    `auc` (probability that a cell inside exceeds one outside, ties half); `p` (one-sided Mann-Whitney) and `p_adj`
+    (Benjamini-Hochberg within the group), NaN with too few cells for a test; `weight` (of the marker, see
     :func:`scbioverse.knowledge.load_markers`); `n_in`, `n_out` (cells); `supported`. Sorted by group, supported first,
     own markers first, then by falling `weight * purity * sqrt(fraction_in)`, where purity is the fraction inside over
     the sum of both fractions.
@@ -206,7 +206,8 @@ def evidence_of(
     for key in ("n_in", "n_out"):
         table[key] = stats[key][code].astype(int)
     tested = np.minimum(table["n_in"], table["n_out"]) >= MIN_CELLS
-    table["p_adj"] = table["p"].groupby(at).transform(lambda p: benjamini_hochberg(p.to_numpy())).where(tested)
+    table["p"] = table["p"].where(tested)
+    table["p_adj"] = table["p"].groupby(at).transform(lambda p: benjamini_hochberg(p.to_numpy()))
     table["supported"] = is_high(table, table["p_adj"])
     purity = table["fraction_in"] / (table["fraction_in"] + table["fraction_out"].fillna(0)).clip(lower=1e-9)
     strength = table["weight"] * purity * np.sqrt(table["fraction_in"])
@@ -307,18 +308,24 @@ def runners_up(log_probs: NDArray[np.floating], codes: NDArray[np.integer]) -> d
 
 
 def deciding(
-    groups: Grouped, cl_ids: Sequence[str | None], shown: Sequence[str], rivals: Mapping[int, int]
+    groups: Grouped,
+    cl_ids: Sequence[str | None],
+    shown: Sequence[str],
+    rivals: Mapping[int, int],
+    given: Sequence[Sequence[str]] = (),
 ) -> dict[int, CheckedClaim | None]:
     """Find for each label the known marker of it, or of its rival, that differs most between the two; None without one.
 
     Of the markers of either, those with the largest difference of the fractions that express them are tested: one of
     the label's own must be high in its cells, one of the rival's low, by the rule of all claims. The p is multiplied by
     the number of markers that were compared, since the largest differences were picked from them (Bonferroni). `shown`
-    are the labels' names in sentences, `rivals` from :func:`runners_up`.
+    are the labels' names in sentences, `rivals` from :func:`runners_up`, and `given` genes (approved symbols) that the
+    user gave for the first labels, which are theirs as known ones are.
     """
     codes = sorted({code for pair in rivals.items() for code in pair})
     known = known_markers([cl_ids[code] for code in codes], groups.positions, _KNOWN)
-    own = dict(zip(codes, known, strict=True))
+    told = {code: [gene for gene in one if gene in groups.positions] for code, one in enumerate(given)}
+    own = {code: [*dict.fromkeys([*told.get(code, ()), *some])] for code, some in zip(codes, known, strict=True)}
     genes = sorted({gene for some in own.values() for gene in some})
     share = groups.shares(genes)
     found: dict[int, CheckedClaim | None] = {}
@@ -335,8 +342,9 @@ def deciding(
         found[code] = None
         if passed:
             first = passed[0]
-            whose = cl_ids[code if first.direction == "high" else rival]
-            found[code] = CheckedClaim(first, first.said, SUPPORTED, measured[first.said], str(whose), "self")
+            whose = code if first.direction == "high" else rival
+            kind, cl_id = ("given", "") if first.said in told.get(whose, ()) else ("self", str(cl_ids[whose]))
+            found[code] = CheckedClaim(first, first.said, SUPPORTED, measured[first.said], cl_id, kind)
     return found
 
 

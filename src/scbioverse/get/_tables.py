@@ -214,11 +214,12 @@ def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     One row a claim: `label` whose reason makes it; `gene` (approved symbol); `direction` (`"high"`, `"low"`,
     `"absent"`); `against`, the label that it is compared with, `""` for all others; `fraction_in` and `fraction_out`
     (cells that express it among those with the label and among those it is compared with); `log_fold_change` (log2 of
-    mean expression per 10,000, 0.1 added to both); `p` (one-sided Mann-Whitney, NaN for "absent"); `n_in`, `n_out`
-    (cells tested); `verdict` (`"supported"`; other verdicts stand only where a text kept them); `cl_id` and `kind` of
-    the marker (of the label's own term, or of an ancestor); `source`, the tables that list it as a marker; `said`, the
-    name in the text. Beyond 20,000 cells p is of values in bins, of genes that are no tested markers of whether a cell
-    expresses them; the record of `annotate` says in `reasons_measured` by how much an area under the curve may be off.
+    mean expression per 10,000, 0.1 added to both); `p` (one-sided Mann-Whitney; NaN for "absent", and with fewer than
+    ten cells on either side, where the size of the difference decides); `n_in`, `n_out` (cells tested); `verdict`
+    (`"supported"`; other verdicts stand only where a text kept them); `cl_id` and `kind` of the marker (of the label's
+    own term, of an ancestor, or given by you); `source`, the tables that list it as a marker; `said`, the name in the
+    text. Beyond 20,000 cells p is of values in bins, of genes that are no tested markers of whether a cell expresses
+    them; the record of `annotate` says in `reasons_measured` by how much an area under the curve may be off.
 
     Raises
     ------

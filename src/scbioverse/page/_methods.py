@@ -135,8 +135,9 @@ def _decided_by(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"Labels with a confidence below {threshold} were {lifted}."
     if record.get("rationale"):
         yield (
-            "Each gene that a reason names passed a one-sided Mann-Whitney test on these cells; those for which the "
-            "evidence gives a source are known markers of the label or of a broader type."
+            "Each gene that a reason names passed a one-sided Mann-Whitney test on these cells, or where either side "
+            "has fewer than ten cells a bound on the size of the difference; those for which the evidence gives a "
+            "source are known markers of the label or of a broader type."
         )
     yield f"The random seed was {record.get('seed')}."
 
