@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -181,3 +182,19 @@ def test_verbs_are_listed() -> None:
     assert {"embed", "align", "annotate"} <= set(dir(sb.tl))
     with pytest.raises(AttributeError, match="nothing_like_this"):
         _ = sb.tl.nothing_like_this
+
+
+def test_an_embedding_of_the_users_own_is_not_written_over() -> None:
+    adata = sb.datasets.pbmc3k()[:20].copy()
+    adata.obsm["X_bioverse"] = np.ones((20, 3))
+    for verb in (sb.tl.embed, partial(sb.tl.annotate, labels=["B cell", "monocyte"], rationale=None)):
+        with pytest.raises(InputError, match=r"obsm\['X_bioverse'\].*would be lost"):
+            verb(adata)
+    assert np.array_equal(adata.obsm["X_bioverse"], np.ones((20, 3)))
+    assert "bioverse" not in adata.uns
+    # One that lost its record, as where data are joined, is replaced.
+    del adata.obsm["X_bioverse"]
+    sb.tl.embed(adata)
+    del adata.uns["bioverse"]
+    sb.tl.embed(adata)
+    assert "embed" in adata.uns["bioverse"]

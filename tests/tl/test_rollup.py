@@ -58,3 +58,16 @@ def test_bad_levels(labelled: ad.AnnData) -> None:
         sb.tl.rollup(ad.AnnData(np.zeros((1, 1))), level=2)
     with pytest.raises(MissingKeyError, match="label_key='x'"):
         sb.tl.rollup(labelled, level=2, label_key="x")
+
+
+def test_broader_names_go_with_the_labels_they_were_of() -> None:
+    adata = sb.datasets.pbmc3k()[:60].copy()
+    sb.tl.annotate(adata, labels=["B cell", "T cell", "monocyte"], rationale=None)
+    sb.tl.rollup(adata, level="broad")
+    adata.obs["own"] = "B cell"
+    sb.tl.rollup(adata, level="broad", label_key="own", key_added="mine")
+    sb.tl.annotate(adata, labels=["B cell", "T cell", "NK cell", "monocyte"], rationale=None)
+    assert "bioverse_label_rollup" not in adata.obs
+    assert "rollup" not in adata.uns["bioverse"]
+    # Those of a column of the user's hold still.
+    assert (adata.obs["mine_label_rollup"] == "B cell").all()

@@ -113,8 +113,9 @@ def embed_anew(
 
     `model` is the name of what the encoder belongs to, `plan` that of an encoder of texts, if it was already made.
     """
-    values = embed_rows(encoder, cells, batch_size=batch_size, plan=plan)
     slot, step = slots.embedding(encoder.modality), embed_step(slots, encoder.modality)
+    _check_free(cells, slot, step, encoder)
+    values = embed_rows(encoder, cells, batch_size=batch_size, plan=plan)
     summary = getattr(encoder, "summary", None)
     record = {
         "model": model,
@@ -132,6 +133,16 @@ def embed_anew(
         **(plan.summary if plan is not None else summary(cells) if summary else {}),
     }
     return Representation(values, slot, True, step, cells, record)
+
+
+def _check_free(cells: Cells, slot: str, step: str, encoder: Encoder) -> None:
+    """Refuse to write over what stands under an embedding's name and no run has made: another width, and no record.
+
+    Joined data have lost their records (`anndata.concat`), and their embedding is as wide as the encoder's.
+    """
+    made = (encoder.dim,) if encoder.n_tokens == 1 else (encoder.n_tokens, encoder.dim)
+    if slot in cells.adata.obsm and np.shape(cells.adata.obsm[slot])[1:] != made:
+        check_target(cells.adata, step, obsm=[slot])
 
 
 def embed_step(slots: Slots, modality: str = "cell") -> str:

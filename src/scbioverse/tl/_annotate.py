@@ -18,6 +18,7 @@ from .._slots import (
     columns_of,
     correction_step,
     left_by,
+    read_record,
     records_of,
     takes_mudata,
     write_results,
@@ -180,12 +181,11 @@ def annotate(
         obsm[slots.aligned] = batch.coordinates
     # What an earlier run left under these names would be taken for this one's.
     left = left_by(adata, step, (slots.elsewhere, slots.text, slots.group), in_obs)
-    corrections = correction_step(slots.label)
-    left += left_by(adata, corrections, (f"{slots.label}_before", f"{slots.label}_corrected"), in_obs)
+    derived, steps = _of_labels_before(adata, slots)
     # Nothing is written before all of it is there, so that an error leaves the data as they were.
     written = write_results(
-        adata, "annotate", obs=in_obs, obsm=obsm, records=embedded.records | records, drop=left,
-        drop_records=[corrections], copy=copy,
+        adata, "annotate", obs=in_obs, obsm=obsm, records=embedded.records | records,
+        drop=[*left, *derived], drop_records=steps, copy=copy,
     )  # fmt: skip
     _log_counts(in_obs[slots.label])
     return written
@@ -201,6 +201,18 @@ def _check_corrections(adata: AnnData, slots: Slots) -> None:
                 f"adata.obs[{slots.label!r}] holds labels that were set by hand, in {n} rows, which would be lost. "
                 f"Pass another key_added=, or give them up: del adata.obs[{column!r}]."
             )
+
+
+def _of_labels_before(adata: AnnData, slots: Slots) -> tuple[list[str], list[str]]:
+    """Return columns and records that hold for the labels of an earlier run alone: corrections, broader names."""
+    corrections, broader = correction_step(slots.label), slots.step("rollup")
+    columns = left_by(adata, corrections, (f"{slots.label}_before", f"{slots.label}_corrected"), ())
+    lifted = broader in records_of(adata) and read_record(adata, broader).get("label_key") is None
+    if not lifted:  # those of another column hold still
+        return columns, [corrections]
+    columns += [one for one in (slots.rollup, f"{slots.rollup}_cl_id") if one in adata.obs]
+    logger.info("adata.obs[%r] was of the labels before and goes: run scbioverse.tl.rollup again", slots.rollup)
+    return columns, [corrections, broader]
 
 
 def _record(options: Options, model: BioVerse, called: Called) -> dict[str, Any]:
