@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -101,3 +102,26 @@ def test_what_a_label_denies_is_named_where_it_is_not_read(
 def test_not_a_type_is_no_type(cells: ad.AnnData, model: BioVerse) -> None:
     with pytest.warns(UserWarning, match=r"match no Cell Ontology term.*'not B'"):
         assert annotated(cells, model, ["not B", "T", "monocyte"]).loc["not B", "cl_id"] is None
+
+
+def test_the_plainer_of_two_names_of_one_type_goes_first(cells: ad.AnnData, model: BioVerse) -> None:
+    labels = ["Activated B", "B", "IFN-stim Mono", "Mono", "NK"]
+    with pytest.warns(UserWarning, match=r"\['Activated B', 'IFN-stim Mono'\] add to a plainer name, which goes first"):
+        found = annotated(cells, model, labels)
+    assert found.loc[["Activated B", "IFN-stim Mono"], "n"].tolist() == [0, 0]
+    assert found.loc[["B", "Mono"], "n"].sum() > 0
+
+
+def test_a_name_with_genes_of_its_own_is_no_mere_word(cells: ad.AnnData, model: BioVerse) -> None:
+    labels = {"Activated B": ["CD69"], "B": "", "NK": ""}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        annotated(cells, model, labels)
+    assert not any("plainer name" in str(one.message) for one in said)
+
+
+def test_german_names_and_slips_of_the_pen(cells: ad.AnnData, model: BioVerse) -> None:
+    names = {"B-Zelle": "B cell", "Monozyt": "monocyte", "NK-Zelle": "natural killer cell", "Thrombozyt": "platelet"}
+    assert annotated(cells, model, list(names))["term"].to_dict() == names
+    found = annotated(cells, model, ["Natural kiler", "Monocyts", "B"])
+    assert list(found["term"]) == ["natural killer cell", "monocyte", "B cell"]

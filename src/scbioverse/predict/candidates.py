@@ -103,9 +103,26 @@ class Candidates(Sequence[Label]):
         return [_scored_as(one, offered, in_two=in_two) for one in self.labels]
 
     @cached_property
+    def restated(self) -> list[tuple[int, int]]:
+        """Places of labels that mean what another label is called by a plainer name, and of that: "Activated B", "B".
+
+        Only of labels that nothing but their names tells apart: no genes, no description, no id that was given.
+        """
+        bare = [i for i, one in enumerate(self.labels) if one.cl_id and not (one.genes or one.description or one.parts)]
+        plainest: dict[str | None, int] = {}
+        for i in sorted(bare, key=lambda i: (_rank(self.labels[i]), i)):
+            plainest.setdefault(self.labels[i].cl_id, i)
+        pairs = [(i, plainest[self.labels[i].cl_id]) for i in bare if self.labels[i].how == "rule"]
+        return [(i, first) for i, first in pairs if _rank(self.labels[first]) < _rank(self.labels[i])]
+
+    @cached_property
     def evidence_keys(self) -> list[str | None]:
         """What marker evidence is asked for: the terms, with the genes that the user gave."""
         return [evidence_key(term, one.genes) for term, one in zip(self.terms, self.labels, strict=True)]
+
+
+def _rank(label: Label) -> int:
+    return _CLOSEST.get(label.how, len(_CLOSEST))
 
 
 def _naive_or_effector(offered: Set[str]) -> bool:
@@ -359,7 +376,7 @@ def _meant(name: str, meaning: str | tuple[str, ...], found: Resolution, form: s
 
 def _distinct(labels: Sequence[Label]) -> Candidates:
     """Give every label a text of its own: of those that mean one term, the closest keeps the term's phrase."""
-    order = sorted(range(len(labels)), key=lambda i: (_CLOSEST.get(labels[i].how, len(_CLOSEST)), i))
+    order = sorted(range(len(labels)), key=lambda i: (_rank(labels[i]), i))
     taken: dict[str, int] = {}
     by_term: dict[str, int] = {}
     texts = [""] * len(labels)
@@ -379,12 +396,15 @@ def _distinct(labels: Sequence[Label]) -> Candidates:
             text += " (2)"
         taken[text.casefold()] = i
         texts[i] = text
+    found = Candidates(tuple(replace(label, text=text) for label, text in zip(labels, texts, strict=True)))
     if sharing:
+        few = [shown_name(labels[at].name) for at, _ in found.restated[:_SHOWN]]
+        plain = f" {few} {'adds' if len(few) == 1 else 'add'} to a plainer name, which goes first." if few else ""
         warn(
             f"labels name the same term: {'; '.join(sharing[:5])}. The cells cannot tell them apart by meaning; the "
-            "first of each pair is scored by its own wording. Merge them if that is not what you want."
+            f"first of each pair is scored by its own wording.{plain} Merge them if that is not what you want."
         )
-    return Candidates(tuple(replace(label, text=text) for label, text in zip(labels, texts, strict=True)))
+    return found
 
 
 # ------------------------------------------------------------------ what is said of them

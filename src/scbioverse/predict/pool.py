@@ -39,7 +39,8 @@ Method = Literal["cascade", "score", "nearest", "generate"]
 METHODS: tuple[Method, ...] = ("cascade", "score", "nearest", "generate")
 # More names than this the language model is not asked to tell apart: their tree of tokens outgrows memory.
 MOST_SCORED = 1000
-# Nats that a label with genes of the user's loses, beside one that holds it, in a cell that expresses none of them.
+# Nats that a label with genes of the user's loses, beside one that holds it, in a cell that expresses none of them; and
+# a label that nothing but a word tells apart from a plainer one of the same type.
 NOT_SHOWN = 3.0
 Float = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -184,6 +185,8 @@ def pool(batch: Batch, candidates: Candidates, weights: Weights, *, say: bool = 
         np.put_along_axis(listed, candidates.shortlist, True, axis=1)
         joint[~listed] = -np.inf
     joint -= NOT_SHOWN * _unshown(batch, candidates, note := genes.note)
+    for at, plainer in candidates.restated:
+        joint[:, at] = np.minimum(joint[:, at], joint[:, plainer]) - NOT_SHOWN
     n_read = int(read.sum())
     if weights.beside:
         note = {**note, "read_by_llm": note["weight"] > 0}

@@ -22,6 +22,8 @@ ADJECTIVES = frozenset({"naive", "memory", "effector", "cytotoxic", "exhausted",
 # A word is taken for the beginning of a longer one from this length on, where most names that begin so go on alike.
 _BEGINNING = 5
 _ALIKE = 0.6
+# How like a word a slip of the pen has to be, by its length: a letter is more of a short one.
+_LIKE = {5: 0.9, 6: 0.88}
 
 
 def contradicts(found: tuple[str, ...], cl_id: str) -> bool:
@@ -102,9 +104,9 @@ def _repairs(token: str, index: NameIndex) -> Iterator[tuple[str, ...] | None]:
     if not token.isalpha():
         return
     yield _cut(token, index) if len(token) >= 5 else None
-    if len(token) >= 6:
+    if len(token) >= 5:
         near = [word for word in words if word[0] == token[0]]
-        yield tuple(difflib.get_close_matches(token, near, 1, 0.88 if len(token) == 6 else 0.85))
+        yield tuple(difflib.get_close_matches(token, near, 1, _LIKE.get(len(token), 0.85)))
     yield _completed(token, index)
 
 

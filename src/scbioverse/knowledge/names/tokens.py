@@ -60,6 +60,9 @@ _SPELLING = _Rules(
     (r"\boeso", "eso"),
     (r"tumour", "tumor"),
     (r"neurone\b", "neuron"),
+    # German: "Monozyt", "B-Zellen", "Mastzelle".
+    (r"zyt(?:en|e)?\b", "cyte"),
+    (r"[\s-]*zellen?\b", " cell"),
     (r"\bnaïve\b", "naive"),
     (r"\bnon[\s-]+", "non"),
     (r"\bendothelium\b|\bendothelia\b", "endothelial"),
