@@ -102,14 +102,15 @@ def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: boo
     if match := _ID.match(text):
         cl_id = f"CL:{match[1]}"
         hit = (cl_id, "id", 1.0) if cl_id in load_ontology() else None
-    elif text and not says_no_type(text) and not in_doubt(text):
-        if (bare := without_count(text)) != text:
-            found = _resolve(bare, context, crosswalk, abbreviations)
+    elif text and not says_no_type(text) and not (abbreviations and in_doubt(text)):
+        # Published tables are read as they stand: their names carry no clusters, and one row is of one type.
+        if abbreviations and (bare := without_count(text)) != text:
+            found = _resolve(bare, context, crosswalk)
             hit = _as_rule((str(found.cl_id), found.how, found.score), min(found.score, 0.9)) if found.cl_id else None
             parts = found.parts
         else:
             hit = _read(text, context, crosswalk, abbreviations)
-            parts = _joined(text, hit, crosswalk, abbreviations)
+            parts = _joined(text, hit, crosswalk) if abbreviations else ()
     if parts and hit and not _holds_all(hit[0], parts) and hit[0] not in parts and (shared := nearest_common(parts)):
         hit = (shared, "rule", 0.8)
     if hit is None or (hit[0] == ROOT and hit[1] != "id"):
@@ -118,17 +119,16 @@ def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: boo
     return Resolution(name, cl_id, load_ontology().term(cl_id).label, how, round(score, 3), "", parts)
 
 
-def _joined(text: str, hit: Hit | None, crosswalk: bool, abbreviations: bool) -> tuple[str, ...]:
+def _joined(text: str, hit: Hit | None, crosswalk: bool) -> tuple[str, ...]:
     """Ids of the types that a name joins, where each part is the name of a type by itself and the whole is of none."""
     written = parts_of(text)
     if not written or any(one.lower() in ADJECTIVES or says_no_type(one) for one in written):
         return ()
-    read = [_resolve(one, "", crosswalk, abbreviations) for one in written]
+    read = [_resolve(one, "", crosswalk) for one in written]
     if any(one.cl_id is None or one.how not in ("exact", "synonym") or one.score < SURE for one in read):
         return ()
     parts = topmost([str(one.cl_id) for one in read])
-    spelt = fold(text) in load_ontology().names() or _as_spelt(text, abbreviations)
-    known = spelt or (abbreviations and abbreviated(text))
+    known = fold(text) in load_ontology().names() or _as_spelt(text, True) or abbreviated(text)
     # A name that is known, and is no more than a term for all of them, says no less.
     return parts if len(parts) > 1 and (not known or (hit is not None and _holds_all(hit[0], parts))) else ()
 
