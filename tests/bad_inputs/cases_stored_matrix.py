@@ -162,6 +162,25 @@ def square_roots_of_counts(at: Path) -> Given:
     return Given(lambda: sb.tl.embed(adata), {"adata": adata})
 
 
+@case(
+    AREA, "counts in half of the cells and logarithms in the other", "sb.tl.embed(adata)",
+    says=["two scales: about 50% of its cells hold whole numbers", "joining the counts"],
+)  # fmt: skip
+def two_scales(at: Path) -> Given:
+    adata = blood()
+    values = adata.X.toarray().astype(np.float32)
+    values[1::2] = np.log1p(1e4 * values[1::2] / values[1::2].sum(axis=1, keepdims=True))
+    adata.X = sp.csr_matrix(values)
+    return Given(lambda: sb.tl.embed(adata), {"adata": adata})
+
+
+@case(AREA, "logarithms taken twice", "sb.tl.embed(adata)", says=["logarithms of logarithms", "numpy.expm1"])
+def logarithms_twice(at: Path) -> Given:
+    adata = blood()
+    adata.X = sp.csr_matrix(adata.X).log1p().log1p()
+    return Given(lambda: sb.tl.embed(adata), {"adata": adata})
+
+
 @case(AREA, "ranks of the genes in each cell", "sb.tl.embed(adata)", says=["adata.X has no zeros", "ranking", "counts"])
 def ranks_in_place_of_values(at: Path) -> Given:
     from scipy.stats import rankdata

@@ -73,8 +73,10 @@ def check(
     One row a gene that the text names, in its order: `said` (as written), `gene` (approved symbol that decided),
     `direction` (`"high"`, `"low"`, `"absent"`, or `""` where the sentence was not understood), `verdict`
     (`"supported"`, `"contradicted"`, `"not measured"` or `"not checked"`), `sentence` (the whole of it), `fraction_in`,
-    `fraction_out` (cells that express it), `log_fold_change` (log2), `p` (one-sided Mann-Whitney in that direction,
-    NaN with fewer than ten cells on either side, where the size of the difference decides), `n_in`, `n_out` (cells).
+    `fraction_out` (cells that express it), `log_fold_change` (log2 of mean expression per 10,000; of logarithms whose
+    cells have no equal sums, as of a part of the genes, per what they were normalised to), `p` (one-sided Mann-Whitney
+    in that direction, NaN with fewer than ten cells on either side, where the size of the difference decides), `n_in`,
+    `n_out` (cells).
 
     Raises
     ------
