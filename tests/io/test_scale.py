@@ -74,6 +74,13 @@ def test_log_of_counts_that_were_not_normalised(counts: sp.csr_array) -> None:
     assert (info.scale, info.log_base) == ("log", math.e)
 
 
+@pytest.mark.parametrize("base", [math.e, 2.0], ids=["natural", "log2"])
+def test_log_of_counts_stored_with_two_digits(counts: sp.csr_array, base: float) -> None:
+    values = log_of(counts, base)
+    values.data = np.round(values.data, 2)
+    assert info_of(values).log_base == base
+
+
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES.keys())
 def test_values_without_a_unit_are_told_by_equal_sums(base: float) -> None:
     info = info_of(log_of(normalised(smart_seq(), 1e4), base))

@@ -22,6 +22,8 @@ LARGEST_NATURAL = 13.9
 ASSUMED = "assumed"
 # A scale is believed where most values are whole multiples of a count, clearly more than under any other.
 _ENOUGH, _MOSTLY_WHOLE, _CLEARLY_MORE = 20, 0.85, 0.1
+# Counts behind values that were stored with two digits come so close to whole ones.
+_ROUNDED = 0.02
 # Counts of which some are shared among genes or cleaned of other cells' molecules stay whole numbers, or lie a little
 # below them. Of logarithms of 26 studies and panels in three bases at most 2 % are whole, and a third lies so close
 # below one; only those to base 2, and square roots, of counts that were not normalised are often whole, and so are all
@@ -91,7 +93,7 @@ def whole_multiples(sample: sp.csr_array, base: float | None) -> tuple[float, in
     ratio = ratio[(ratio > 1.3) & (ratio < 12)]
     if ratio.size == 0:
         return 0.0, 0
-    return float((np.abs(ratio - np.rint(ratio)) < 0.02).mean()), int(ratio.size)
+    return float((np.abs(ratio - np.rint(ratio)) < _ROUNDED).mean()), int(ratio.size)
 
 
 def sum_spread(sample: sp.csr_array, base: float | None) -> tuple[float, float]:
@@ -155,9 +157,9 @@ def _guess_one(sample: sp.csr_array, largest: float) -> ScaleGuess:
     return ScaleGuess("log", math.e, None, f"{ASSUMED}: no sign of another base", True)
 
 
-def _is_whole(values: NDArray[np.floating]) -> NDArray[np.bool_]:
+def _is_whole(values: NDArray[np.floating], within: float = _WHOLE) -> NDArray[np.bool_]:
     near = np.rint(values)
-    return (near >= 1) & (np.abs(values - near) < _WHOLE)
+    return (near >= 1) & (np.abs(values - near) < within)
 
 
 def _whole_share(sample: sp.csr_array) -> float:
@@ -167,7 +169,7 @@ def _whole_share(sample: sp.csr_array) -> float:
         return 0.0
     whole = _is_whole(values)
     rest = values[~whole]
-    behind = (_is_whole(to_linear(rest, 2.0)), _is_whole(rest**2))
+    behind = (_is_whole(to_linear(rest, 2.0), _ROUNDED), _is_whole(rest**2, _ROUNDED))
     return 0.0 if rest.size and max(one.mean() for one in behind) > _BEHIND else float(whole.mean())
 
 
