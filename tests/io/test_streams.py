@@ -166,10 +166,10 @@ def test_a_wrong_value_far_down_is_refused_and_nothing_is_left(whole: ad.AnnData
     assert "bioverse_label" not in adata.obs
 
 
-# Embedding, with the markers of all that the model knows, then those of the names; of so few cells that they hear those
-# like them, these are looked for.
+# Embedding, with the markers of all that the model knows; sums of genes by group; the markers of the names; of so few
+# cells that they hear those like them, these are looked for.
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize(("sampled", "times"), [(True, 2), (False, 3)])
+@pytest.mark.parametrize(("sampled", "times"), [(True, 3), (False, 4)])
 def test_names_are_found_from_a_sample_that_is_read_from_the_same_cells(
     sampled: bool, times: int, folder: Path, whole: ad.AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
