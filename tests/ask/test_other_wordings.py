@@ -140,3 +140,26 @@ def test_the_end_of_a_name_is_no_plural(cells: tuple[AnnData, dict[str, Any]]) -
     found = sb.tl.ask(adata, "How many B cells in ins?", groupby="leiden", reader="rules")
     wanted = int(((adata.obs["cell_type"] == "B") & (adata.obs["site"] == "ins")).sum())
     assert (found.computed, found.value) in ((True, wanted), (False, None))
+
+
+def test_a_statement_before_a_question_is_passed_over_and_said(cells: tuple[AnnData, dict[str, Any]]) -> None:
+    found = asked(cells, "Several cell types are annotated in this data. How many of the cells are T cells?")
+    assert found.value == 1451
+    assert "Read without 'Several cell types are annotated in this data.'" in found.text
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Stimulated cells died. How many cells are there?",
+        "Doublets were removed. How many cells are there?",
+        "A cell counts as B if it has MS4A1. How many B cells are there?",
+        "The experiment has four conditions. How many cells are in ctrl?",
+        "Imagine twice as many B cells. How many B cells are there?",
+    ],
+)
+def test_a_statement_that_says_more_than_the_question_is_not_passed_over(
+    cells: tuple[AnnData, dict[str, Any]], question: str
+) -> None:
+    found = asked(cells, question)
+    assert not found.computed, found.text

@@ -28,6 +28,18 @@ _SCOPE = re.compile(
     r"|select|except|without|among|within|regard|concern|about|leav|left|discard|not\b|n['\u2019]t\b|no\b|never)",
     re.IGNORECASE,
 )
+# What a statement of the data ends with, before a question; and what makes it more than a statement.
+_STATED = re.compile(
+    r"[.;!] +(?=(?:and |but |so |now )?(?:how|what|which|who|where|is|are|do|does|did|can|could|in|into|of|from|give"
+    r"|count|tell|show|list|compare|work)\b)",
+    re.IGNORECASE,
+)
+_SUPPOSES = re.compile(
+    r"\b(?:imagin|pretend|hypothe|twice|double|triple|half|instead|would|should|could|may\b|might|count|call\b|called\b"
+    r"|defin|let\b|lets\b|mean|treat|regard|positive if|equal|threshold|cut|qc\b|qualit|gone|lost|die|dead)",
+    re.IGNORECASE,
+)
+_DENYING = ("NOT", "NO", "LACK", "LACKING", "OUT", "OUTED", "NEITHER", "ABSENT", "REST", "REMAIN")
 _NAMING = frozenset(
     ["FIELD", "MEASURE", "COLUMN", "NUM", "HALF", "ROW", "DOUBLET", "LOWQ", "NOT", "NO", "ONLY", "NOGENE", "TOOFINE"]
 )
@@ -49,6 +61,19 @@ def without_aside(text: str, link: Callable[[str], list[Link]]) -> Iterator[tupl
         names = [one for one in links if isinstance(one.value, Where | tuple) or one.role in _NAMING]
         if asked and not _SCOPE.search(aside) and {repr(one.value) for one in names} <= said:
             yield aside, asked
+    for end in _STATED.finditer(text):
+        stated, question = text[: end.end()].strip(), text[end.end() :]
+        if "?" not in stated and not _SCOPE.search(stated) and not _SUPPOSES.search(stated):
+            links, asked = link(stated), link(question)
+            if asked and _says_nothing_more(links, asked):
+                yield stated, asked
+
+
+def _says_nothing_more(links: list[Link], asked: list[Link]) -> bool:
+    """Whether a statement names nothing that the question does not; a column by itself says no more."""
+    named = [one for one in links if isinstance(one.value, Where | tuple) or one.role in _NAMING - {"COLUMN"}]
+    said = {repr(one.value) for one in asked}
+    return not pick(links, *_DENYING) and {repr(one.value) for one in named} <= said
 
 
 def fronted(links: list[Link]) -> list[Link]:
