@@ -152,6 +152,7 @@ def test_a_statement_before_a_question_is_passed_over_and_said(cells: tuple[AnnD
     "question",
     [
         "Stimulated cells died. How many cells are there?",
+        "The cells come from several donors; how many are there exactly?",
         "Doublets were removed. How many cells are there?",
         "A cell counts as B if it has MS4A1. How many B cells are there?",
         "The experiment has four conditions. How many cells are in ctrl?",

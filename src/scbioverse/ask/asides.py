@@ -39,6 +39,7 @@ _SUPPOSES = re.compile(
     r"|defin|let\b|lets\b|mean|treat|regard|positive if|equal|threshold|cut|qc\b|qualit|gone|lost|die|dead)",
     re.IGNORECASE,
 )
+_COUNTED = ("ROWS", "ROW", "WHERE", "COLUMN", "FIELD", "MEASURE", "GENES", "PEOPLE")
 _DENYING = ("NOT", "NO", "LACK", "LACKING", "OUT", "OUTED", "NEITHER", "ABSENT", "REST", "REMAIN")
 _NAMING = frozenset(
     ["FIELD", "MEASURE", "COLUMN", "NUM", "HALF", "ROW", "DOUBLET", "LOWQ", "NOT", "NO", "ONLY", "NOGENE", "TOOFINE"]
@@ -65,7 +66,8 @@ def without_aside(text: str, link: Callable[[str], list[Link]]) -> Iterator[tupl
         stated, question = text[: end.end()].strip(), text[end.end() :]
         if "?" not in stated and not _SCOPE.search(stated) and not _SUPPOSES.search(stated):
             links, asked = link(stated), link(question)
-            if asked and _says_nothing_more(links, asked):
+            # "The cells come from donors; how many are there?": it is not said of what.
+            if pick(asked, *_COUNTED) and _says_nothing_more(links, asked):
                 yield stated, asked
 
 

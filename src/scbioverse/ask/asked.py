@@ -141,8 +141,9 @@ def _numbered(query: Query, links: Sequence[Link], *, goes_on: bool) -> Query:
         return query
     sized = {"size", "sizes"}  # "the sizes of the clusters" are of each
     asked = [at for at, one in enumerate(links) if sized.isdisjoint(one.key.split())]
-    told = query.want == "groups" and pick([links[at] for at in asked], "COUNT") and not pick(links, "LIST", "WHICH")
-    counts = bool(told) or any(matches(_COUNTS_GROUPS, links[at:]) for at in asked)
+    said = [one.key for one in pick([links[at] for at in asked], "COUNT")]
+    told = said and (any(one.startswith("how many") for one in said) or not pick(links, "LIST", "WHICH"))
+    counts = bool(query.want == "groups" and told) or any(matches(_COUNTS_GROUPS, links[at:]) for at in asked)
     counts = counts or (goes_on and not pick(links, "WHICH", "LIST"))
     return query.model_copy(update={"words": _NUMBER}) if counts else query
 
