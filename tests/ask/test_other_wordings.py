@@ -92,6 +92,11 @@ ALIKE = {
         "Break the B cell count down by condition (stim versus ctrl).",
         "B cell counts, ctrl vs stim",
     ],
+    "What is the ratio of CD4 T cells to CD8 T cells?": [
+        "For every CD8 T cell, how many CD4 T cells are there?",
+        "What is the quotient of the CD4 T cell count over the CD8 T cell count?",
+    ],
+    "How many donors are there?": ["From how many donors were the cells taken?", "total of donors who gave cells"],
     "How many genes were measured?": ["Total gene count of the expression matrix, please.", "number of distinct genes"],
 }
 
@@ -126,6 +131,15 @@ def test_what_has_two_meanings_is_refused(cells: tuple[AnnData, dict[str, Any]],
 def test_subsets_of_a_type_are_counted_not_their_cells(cells: tuple[AnnData, dict[str, Any]]) -> None:
     for question in ("number of T cell subsets", "How many kinds of T cells are there?"):
         assert asked(cells, question).value == 3
+
+
+def test_lymphocytes_are_named_with_their_letter(cells: tuple[AnnData, dict[str, Any]]) -> None:
+    assert (
+        asked(cells, "How many cells are not T lymphocytes?").value
+        == asked(cells, "How many cells are not T cells?").value
+    )
+    assert asked(cells, "How many T lymphocytes are there?").text.startswith("Cells labelled T cell (")
+    assert asked(cells, "How many T and NK cells are there?").value == 1451 + 155
 
 
 def test_most_often_is_a_share(cells: tuple[AnnData, dict[str, Any]]) -> None:
@@ -164,3 +178,11 @@ def test_a_statement_that_says_more_than_the_question_is_not_passed_over(
 ) -> None:
     found = asked(cells, question)
     assert not found.computed, found.text
+
+
+def test_an_answer_names_the_column_of_labels_where_there_are_several(cells: tuple[AnnData, dict[str, Any]]) -> None:
+    adata = cells[0].copy()
+    assert "Labels are those of" not in asked((adata, {}), "How many NK cells are there?").text
+    adata.obs["published"] = adata.obs["cell_type"].cat.rename_categories({"NK": "Natural killer"})
+    said = {one: asked((adata, {}), f"How many {one} are there?").text for one in ("NK", "Natural killer cells")}
+    assert all("Labels are those of obs['" in text or "columns" in text for text in said.values()), said

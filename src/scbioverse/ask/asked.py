@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..llm.prompts import MAX_QUESTION_CHARS
 from .answer import Answer
 from .asides import without_aside
+from .cells import Cells
 from .chunks import linked
 from .grammar import matches
 from .link import Names
@@ -113,8 +114,15 @@ class Asked:
             told.append(self.rows.changed)
         if _of_genes(query):
             told.append(self.rows.unmeasured)
+        told.append(self._labels_read(query, found.text))
         said = " ".join(filter(None, told))
         return Answer(said, text, query.want, found.computed, found.table, query, found.value)
+
+    def _labels_read(self, query: Query, text: str) -> str:
+        """Name the column whose labels were counted, where the cells have labels in several."""
+        types = self.rows.types if isinstance(self.rows, Cells) else {}
+        asked = [one for one in types if f"obs:{one}" in query.fields() and one not in text]
+        return f"Labels are those of obs[{asked[0]!r}]." if len(types) > 1 and len(asked) == 1 else ""
 
     def _found(self, query: Query) -> Result:
         texts = self.nearness is not None and bool(self.nearness.texts)

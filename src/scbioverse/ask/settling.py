@@ -81,6 +81,18 @@ def topic(links: Links, _: Names) -> Links:
     return [Link("WHICH", "which"), column, Link("HAVE", "has"), *pick(asked, "ORD"), *top, *number]
 
 
+def for_each(links: Links, _: Names) -> Links:
+    """Read "for every CD8 T cell, how many CD4 T cells are there" as the number of these for each of those."""
+    return [links[3], links[4], links[0], links[1]]
+
+
+def ratio_over(links: Links, _: Names) -> Links:
+    """Read "the ratio of CD4 T cells over CD8 T cells" as of the first to the second."""
+    (over,) = pick(links, "BOUND")
+    one, other = pick(links, "WHERE")
+    return [links[0], Link("OF", "of"), one, Link("TO", "to"), other] if over.key == "over" else links
+
+
 def of_its_kinds(links: Links, _: Names) -> Links:
     """Read "are plasma cells among the cell types", "is it one of the types" as whether there are any."""
     where, column = pick(links, "WHERE")[0], links[-1]
@@ -105,7 +117,9 @@ def kinds_of(links: Links, names: Names) -> Links:
     """Read "the number of T cell subsets" as the number of types that are T cells, not as that of the cells."""
     where, column = links[-2:]
     types = names.rows.types
-    mine = column.value in types and where.value.fields() <= {f"obs:{one}" for one in types}
+    # "The size of the T cell population" is that of its cells.
+    several = column.key.endswith("s") and not links[0].key.startswith("size")
+    mine = several and column.value in types and where.value.fields() <= {f"obs:{one}" for one in types}
     return [links[0], column, Link("HAVE", "have"), where] if mine else links
 
 

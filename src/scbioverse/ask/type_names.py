@@ -60,6 +60,9 @@ class TypeNames:
         between = _JOINTS if alone is not None else {*_JOINTS, "in", "of", "the"}  # "memory than in naive CD4 T cells"
         listed = {*rest[:1]} <= _JOINTS and (_NEVER_TYPES - between).isdisjoint(rest[1:end])
         tails = [words[at + 1 + end - n : at + 2 + end] for n in range(min(end, 3) - 1, -1, -1)] if listed else []
+        if not tails and self._type(words, at, 2) is not None:
+            return None  # "T lymphocytes"
+        tails = tails[-1:] if first.text in ("T", "B") else tails  # "T and NK cells" are no NK T cells
         for tail in tails or [[CELL]] * (first.text in ("T", "B")):
             made = self._type([first, *tail], 0, len(tail) + 1)
             if made is not None:
