@@ -47,6 +47,7 @@ ALIKE = {
         "How many cells show CD14, FCGR3A, or both of these?",
         "cells expressing CD14 and/or FCGR3A, how many?",
         "How many cells express either CD14 or FCGR3A, or both?",
+        "How many cells express CD14 and FCGR3A or both?",
     ],
     "What fraction of the cells of donor2 is B cells?": [
         "Please compute the share of B cells within donor 2.",
@@ -119,6 +120,9 @@ def test_a_question_is_answered_alike_in_other_words(
         "How many cells are without all three of CD3D, CD79A and LYZ?",
         # A share of NK cells, or of all?
         "NK cells with both GNLY and NKG7, what percent is it",
+        # Two genes, or three? And what is grouped how, and which two are wanted?
+        "the two genes CD3D, CD8A and LYZ are expressed in how many cells",
+        "Group by donor, count, return the top two",
         # Two means.
         "mean of LYZ and CD74 in B cells",
     ],

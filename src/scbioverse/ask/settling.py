@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .words import Link, pick, without
+from .words import Link, joined, pick, without
 
 if TYPE_CHECKING:
     from .link import Names
@@ -26,7 +26,7 @@ def listed_genes(links: Links, _: Names) -> Links:
     at = next(i for i, one in enumerate(links) if one.role == "FIELD")
     front, fields = links[:at], pick(links[at:], "FIELD")
     if any(one.value != len(fields) for one in pick(front, "NUM")):
-        return links
+        return [joined(links, "MIXED")]
     quantifiers = pick(front, "ALL", "BOTH", "EITHER", "NEITHER", "ALLOF")
     return [*(one.but("BOTH") if one.role == "ALL" else one for one in quantifiers), *links[at:]]
 
