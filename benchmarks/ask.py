@@ -31,8 +31,8 @@ QUESTIONS = Path(__file__).parent / "questions"
 RESULTS = {one: Path(__file__).parent / "results" / f"ask_{one}.json" for one in ("auto", "rules")}
 # Modules that turn words into a query; the others run queries, and say what was found.
 READ_WORDS = frozenset([
-    "words", "slips", "asides", "link", "type_names", "joins", "bounds", "chunks", "grammar", "sorting", "read", "fill",
-    "follow", "pointing", "refusals", "slots", "linear", "accounting", "model_reader", "properties",
+    "words", "slips", "asides", "link", "settling", "type_names", "joins", "bounds", "chunks", "grammar", "sorting",
+    "read", "fill", "follow", "pointing", "refusals", "slots", "linear", "accounting", "model_reader", "properties",
 ])  # fmt: skip
 # Of these, and of the tables, what a language model is read by alone.
 OF_MODEL = frozenset(["accounting", "linear", "model_reader", "slots", "accounts", "lines", "said", "vetoes"])

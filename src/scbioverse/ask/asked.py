@@ -11,7 +11,6 @@ from ..errors import InputError
 from ..llm.prompts import MAX_QUESTION_CHARS
 from .answer import Answer
 from .asides import without_aside
-from .cells import Cells
 from .chunks import linked
 from .grammar import matches
 from .link import Names
@@ -120,7 +119,7 @@ class Asked:
 
     def _labels_read(self, query: Query, text: str) -> str:
         """Name the column whose labels were counted, where the cells have labels in several."""
-        types = self.rows.types if isinstance(self.rows, Cells) else {}
+        types = self.rows.types
         asked = [one for one in types if f"obs:{one}" in query.fields() and one not in text]
         return f"Labels are those of obs[{asked[0]!r}]." if len(types) > 1 and len(asked) == 1 else ""
 

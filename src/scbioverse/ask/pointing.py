@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .cells import Cells
 from .follow import referred
 from .grammar import matches
 from .query import UnreadError, Where, in_column
@@ -101,8 +100,7 @@ def _named_beside(links: Sequence[Link], at: int, rows: Rows) -> bool:
 
 def _names_rows(link: Link, rows: Rows) -> bool:
     """Whether a word names rows, not a place: "among the B cells, how many of them"."""
-    types = {f"obs:{one}" for one in rows.types} if isinstance(rows, Cells) else set()
-    return link.role in ("ROWS", "ROW", "TRAIT") or (link.role == "WHERE" and link.value.fields() <= types)
+    return link.role in ("ROWS", "ROW", "TRAIT") or (link.role == "WHERE" and rows.of_types(link.value))
 
 
 def _told_next(links: Sequence[Link], at: int) -> bool:

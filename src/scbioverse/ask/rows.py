@@ -113,6 +113,10 @@ class Rows:
         """Cell Ontology id of each value, of the columns whose values are names of cell types."""
         return {}
 
+    def of_types(self, where: Where) -> bool:
+        """Whether a condition is about names of cell types alone."""
+        return where.fields() <= {f"obs:{one}" for one in self.types}
+
     @cached_property
     def genes(self) -> dict[str, int]:
         """Column of the matrix of each gene, where genes were measured."""

@@ -104,9 +104,8 @@ def of_its_kinds(links: Links, _: Names) -> Links:
 def type_groups(links: Links, names: Names) -> Links:
     """Read "T cell clusters", "which clusters are T cell clusters" as the clusters that are T cells."""
     where, column = links[-2:]
-    types = {f"obs:{one}" for one in names.rows.types}
     before = pick(links[:-2], "COLUMN")
-    if not where.value.fields() <= types or column.value in names.rows.types:
+    if not names.rows.of_types(where.value) or column.value in names.rows.types:
         return links
     if any(one.value != column.value for one in before):
         return links
@@ -116,10 +115,9 @@ def type_groups(links: Links, names: Names) -> Links:
 def kinds_of(links: Links, names: Names) -> Links:
     """Read "the number of T cell subsets" as the number of types that are T cells, not as that of the cells."""
     where, column = links[-2:]
-    types = names.rows.types
     # "The size of the T cell population" is that of its cells.
     several = column.key.endswith("s") and not links[0].key.startswith("size")
-    mine = several and column.value in types and where.value.fields() <= {f"obs:{one}" for one in types}
+    mine = several and column.value in names.rows.types and names.rows.of_types(where.value)
     return [links[0], column, Link("HAVE", "have"), where] if mine else links
 
 
