@@ -68,14 +68,11 @@ def pick(claims: Sequence[Claim], n_cells: Mapping[int, int]) -> Claim:
     counts and their logarithms lead to the same column. A less certain name needs over ten times as many cells as a
     more certain one. Equal numbers are decided by the name.
     """
-    by_rank = [
-        min((one for one in claims if one.rank == rank), key=lambda one: (-n_cells[one.column], one.name))
-        for rank in sorted({claim.rank for claim in claims})
-    ]
-    won = by_rank[0]
-    for most in by_rank[1:]:
-        if n_cells[most.column] > _TAKES_OVER * (n_cells[won.column] + 1):
-            won = most
+    # Those of one rank come after their best, and never take over from it.
+    won, *others = sorted(claims, key=lambda one: (one.rank, -n_cells[one.column], one.name))
+    for one in others:
+        if n_cells[one.column] > _TAKES_OVER * (n_cells[won.column] + 1):
+            won = one
     return won
 
 
@@ -246,21 +243,15 @@ def _refuse_duplicates(names: Sequence[str]) -> None:
 # ---------------------------------------------------------------- names that are not read
 
 
-@dataclass(frozen=True)
-class Readable:
-    """How many names are those of human genes."""
-
-    n_names: int  # names looked at: not the empty ones, nor stretches of chromosomes
-    n_known: int  # how many name a human gene, a clone, locus or id without a symbol included
-    unknown: tuple[str, ...]  # the others, in order
-
-
 @lru_cache(maxsize=8)
-def readable_names(names: tuple[str, ...]) -> Readable:
-    """Count the names of a data set that are names of human genes."""
+def _read_names(names: tuple[str, ...]) -> tuple[int, list[str]]:
+    """Return how many names name a human gene, a clone, locus or id without a symbol included, and those that do not.
+
+    Empty ones and stretches of chromosomes are neither.
+    """
     looked_at = [name for name in names if name and not _NO_GENE.fullmatch(name)]
-    unknown = tuple(_unknown(looked_at))
-    return Readable(len(looked_at), len(looked_at) - len(unknown), unknown)
+    unknown = _unknown(looked_at)
+    return len(looked_at) - len(unknown), unknown
 
 
 def _unknown(names: Sequence[str]) -> list[str]:
@@ -274,32 +265,27 @@ def _n_known(names: Sequence[str]) -> int:
     return len(names) - len(_unknown(names))
 
 
-class Judgement(NamedTuple):
-    """What the share of readable names leads to."""
+def judge_names(names: Sequence[str], *, n_found: int, n_vocabulary: int) -> str:
+    """Say it where many of the names are not read, empty if not; `n_found` of them are of a vocabulary of so many.
 
-    refused: str  # why the names cannot be used; empty if they can
-    warned: str  # what to know before using them; empty if nothing
-
-
-def judge_names(names: Sequence[str], *, n_found: int, n_vocabulary: int) -> Judgement:
-    """Judge whether enough of the names are read: `n_found` are genes of a vocabulary of `n_vocabulary`.
-
-    Where half of a vocabulary is there, what lies beside it is no reason to refuse.
+    An :class:`InputError` where fewer than a quarter are read. Where half of a vocabulary is there, what lies beside it
+    is no reason to refuse.
     """
-    found = readable_names(tuple(names))
+    n_known, unknown = _read_names(tuple(names))
+    n_names = n_known + len(unknown)
     # A vocabulary may have names of its own, which no table of human genes knows.
-    n_known = max(found.n_known, n_found)
-    share = n_known / max(found.n_names, 1)
-    if found.n_names < _ENOUGH_NAMES or share >= WARNED_SHARE:
-        return Judgement("", "")
+    n_known = max(n_known, n_found)
+    share = n_known / max(n_names, 1)
+    if n_names < _ENOUGH_NAMES or share >= WARNED_SHARE:
+        return ""
     percent = f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
     said = (
-        f"only {n_known} of {found.n_names} gene names ({percent}) are known human genes, and "
-        f"{n_found} are read. Not read, for example: {', '.join(map(repr, found.unknown[:5]))}."
+        f"only {n_known} of {n_names} gene names ({percent}) are known human genes, and "
+        f"{n_found} are read. Not read, for example: {', '.join(map(repr, unknown[:5]))}."
     )
     if share < REFUSED_SHARE and n_found < n_vocabulary / 2:
-        return Judgement(f"{said} {what_would_match(names)}", "")
-    return Judgement("", f"{said} {what_would_match(names, otherwise='The others are left out.')}")
+        raise InputError(f"{said} {what_would_match(names)}")
+    return f"{said} {what_would_match(names, otherwise='The others are left out.')}"
 
 
 def looks_like_mouse(names: Sequence[str]) -> bool:

@@ -271,18 +271,16 @@ def take_columns(block: sp.csr_array, columns: NDArray[np.integer]) -> sp.csr_ar
 # interpreter. So both are looked at before anything is taken out.
 
 
+_PARTS = ("indptr", "data", "indices")
+
+
 def readable_dtype(dtype: Any, name: str = "the matrix") -> np.dtype[Any]:
     """Return the type that values are computed in, native, fractions in 32 or 64 bits; an `InputError` for others."""
     found = np.dtype(dtype)
-    if found.kind == "c":
-        raise InputError(
-            f"{name} holds values of type {found}; expected numbers without an imaginary part. If that part is 0, keep "
-            "the real one: .real of the matrix."
-        )
     if found.kind not in "biuf":
         raise InputError(
-            f"{name} holds values of type {found}; expected numbers. If they are numbers kept as {found}, convert the "
-            "matrix with .astype('float32')."
+            f"{name} holds values of type {found}; expected numbers without an imaginary part. If they are numbers kept "
+            f"as {found}, convert the matrix with .astype('float32'); of complex ones keep the real part: .real."
         )
     # scipy computes with neither half precision nor long doubles.
     if found.kind == "f":
@@ -303,28 +301,16 @@ def readable(matrix: Any, name: str = "the matrix") -> Any:
 
 
 def check_pointers(matrix: Any, name: str = "the matrix") -> None:
-    """Refuse CSR or CSC, in memory or backed, whose pointers go backwards or do not fit its values; else do nothing."""
+    """Refuse CSR or CSC, in memory or backed, whose pointers do not rise from 0 within its values; else do nothing."""
     if getattr(matrix, "format", None) not in ("csr", "csc"):
         return
     line, n = ("row", matrix.shape[0]) if matrix.format == "csr" else ("column", matrix.shape[1])
-    names = ("indptr", "data", "indices")
-    held = {name: getattr(matrix, name) for name in names} if sp.issparse(matrix) else matrix.group
-    pointers, n_values, n_indices = np.asarray(held["indptr"][:]), held["data"].shape[0], held["indices"].shape[0]
-    if len(pointers) != n + 1:
-        _refuse(name, f"{len(pointers)} {line} pointers (indptr) for {n} {line}s; expected {n + 1}")
-    if n_values != n_indices:
-        _refuse(name, f"{n_values} values (data) beside {n_indices} indices")
-    if pointers[0] != 0:
-        _refuse(name, f"the {line} pointers (indptr) begin with {pointers[0]} in place of 0")
-    if pointers[-1] > n_values:
-        _refuse(name, f"the {line} pointers (indptr) end at {pointers[-1]}, but there are {n_values} values")
-    starts, stops = pointers[:-1], pointers[1:]
-    wrong = (starts < 0) | (stops < starts) | (stops > n_values)
-    if wrong.any():
-        i = int(np.flatnonzero(wrong)[0])
-        _refuse(
-            name, f"a {line} pointer (indptr) goes from {starts[i]} to {stops[i]}; they rise, to {n_values} at most"
-        )
+    held = {one: getattr(matrix, one) for one in _PARTS} if sp.issparse(matrix) else matrix.group
+    pointers, n_values = np.asarray(held["indptr"][:], dtype=np.int64), held["data"].shape[0]
+    if n_values != held["indices"].shape[0]:
+        _refuse(name, f"{n_values} values (data) beside {held['indices'].shape[0]} indices")
+    if pointers.size != n + 1 or pointers[0] != 0 or (np.diff(pointers, append=n_values) < 0).any():
+        _refuse(name, f"its {line} pointers (indptr) are not {n + 1} numbers that rise from 0 to {n_values} at most")
 
 
 def check_indices(matrix: Any, name: str = "the matrix") -> None:

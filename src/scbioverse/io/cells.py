@@ -259,11 +259,8 @@ class Cells:
 
         Of `n_vocabulary` genes `n_found` are among them: from half of these on nothing is refused.
         """
-        judgement = judge_names(self.names, n_found=n_found, n_vocabulary=n_vocabulary)
-        if judgement.refused:
-            raise InputError(judgement.refused)
-        if judgement.warned:
-            warn(judgement.warned)
+        if said := judge_names(self.names, n_found=n_found, n_vocabulary=n_vocabulary):
+            warn(said)
 
     def _better_columns(self, vocabulary: Sequence[str], min_genes: int) -> list[str]:
         """Columns of `var` whose names would be accepted."""
@@ -271,9 +268,10 @@ class Cells:
         def serves(names: list[str]) -> bool:
             try:
                 match = match_genes(names, vocabulary, min_genes=min_genes)
+                judge_names(names, n_found=int(match.vocab.size), n_vocabulary=len(vocabulary))
             except InputError:
                 return False
-            return not judge_names(names, n_found=int(match.vocab.size), n_vocabulary=len(vocabulary)).refused
+            return True
 
         var = var_of(self.adata, self.layer)
         texts = [name for name in var.columns if not pd.api.types.is_numeric_dtype(var[name])]
