@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 # What anndata and zarr say of formats to come.
 _NEWS = "Writing zarr v2|zarr v3 autosharding|Consolidated metadata is"
-_ENCODING = {"encoding-type": "anndata", "encoding-version": "0.1.0"}
 # Blocks of a zarr store are compressed; counts to a sixth and less.
 _ZARR_SHARE = 0.1
 
@@ -157,7 +156,6 @@ def write_zarr(adata: AnnData, path: Path) -> None:
     import anndata as ad
     import zarr
 
-    _make_categories(adata)
     held = next((one for one in map(stored, _matrices(adata)) if hasattr(one, "metadata")), None)
     version = ad.settings.zarr_write_format if held is None else held.metadata.zarr_format
     # Tasks that zarr drops after an error would be reported one by one.
@@ -168,9 +166,7 @@ def write_zarr(adata: AnnData, path: Path) -> None:
         # Which zarr format is written by default is anndata's affair and no news to a user of this command.
         warnings.filterwarnings("ignore", message=_NEWS)
         root = zarr.open_group(path, mode="w", zarr_format=version)
-        root.attrs.update(_ENCODING)
-        for name, part in _parts(adata):
-            _write_part(root, name, part)
+        _write_all(root, adata)
         zarr.consolidate_metadata(root.store)
     noise.setLevel(level)  # after an error it stays as it is: they are reported when the process ends
 
@@ -179,32 +175,36 @@ def write_h5ad(adata: AnnData, path: Path) -> None:
     """Write an AnnData in memory as `adata.write_h5ad` does; an `OSError` where the disk or a limit forbids it."""
     import h5py
 
-    _make_categories(adata)
     # A signal must not raise an exception inside the library's calls either.
     with held_back(), path.open("w+b", buffering=0) as file:
         sink = _Sink(file)
-        with h5py.File(sink, "w") as group:
-            group.attrs.update(_ENCODING)
-            for name, part in _parts(adata):
-                _write_part(group, name, part)
-                if sink.error is not None or was_asked():
-                    break
+        with h5py.File(sink, "w") as root:
+            _write_all(root, adata, sink)
         if sink.error is not None:
             raise sink.error
 
 
-def _make_categories(adata: AnnData) -> None:
+def _write_all(root: Any, adata: AnnData, sink: _Sink | None = None) -> None:
+    """Write an AnnData as anndata does, but matrices that were not read straight from their file.
+
+    What is left when the `sink` takes no more is left out.
+    """
+    from anndata.experimental import write_dispatched
+
     adata.strings_to_categoricals()
     if adata.raw is not None:
         adata.strings_to_categoricals(adata.raw.var)
 
+    def write(as_anndata: Any, group: Any, key: str, elem: Any, *, dataset_kwargs: Any, iospec: Any) -> None:
+        # Older versions of anndata cannot read what stands for no `raw`.
+        if (elem is None and key.strip("/") == "raw") or (sink is not None and sink.is_closed):
+            return
+        if (held := stored(elem)) is None:
+            as_anndata(group, key, elem, dataset_kwargs=dataset_kwargs)
+        else:
+            _copy(held, group, key)
 
-def _parts(adata: AnnData) -> Iterator[tuple[str, Any]]:
-    for name in ("X", "raw", "obs", "var"):
-        if (part := getattr(adata, name)) is not None:
-            yield name, part
-    for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
-        yield name, {key: value for key, value in getattr(adata, name).items() if key is not None}
+    write_dispatched(root, "/", adata, write)
 
 
 class _Sink(io.RawIOBase):
@@ -214,6 +214,11 @@ class _Sink(io.RawIOBase):
         self._file = file
         self.error: OSError | None = None
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is to be written any more, after an error or because a signal waits."""
+        return self.error is not None or was_asked()
+
     def seek(self, at: int, whence: int = io.SEEK_SET) -> int:
         return self._file.seek(at, whence)
 
@@ -222,7 +227,7 @@ class _Sink(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         got = self._file.readinto(buffer) or 0
-        if (self.error is not None or was_asked()) and got < len(buffer):
+        if self.is_closed and got < len(buffer):
             buffer[got:] = bytes(len(buffer) - got)
             return len(buffer)
         return got
@@ -230,7 +235,7 @@ class _Sink(io.RawIOBase):
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         done = 0
-        while self.error is None and not was_asked() and done < len(view):
+        while not self.is_closed and done < len(view):
             try:
                 done += self._file.write(view[done:]) or 0
             except OSError as error:
@@ -248,49 +253,38 @@ class _Sink(io.RawIOBase):
 
 # Tables of obsm, and graphs, that are smaller are read; and values copied at once.
 _SMALL, _VALUES = 64 * 2**20, 4_000_000
-_SPARSE = ("csr_matrix", "csc_matrix")
-_MATRICES = frozenset({"layers", "obsm", "obsp", "varm", "varp"})
+# Matrices that stay where they are, if they take more bytes than this.
+_LEFT = {"X": 0, "layers": 0, "raw": 0} | dict.fromkeys(("obsm", "obsp", "varm", "varp"), _SMALL)
 
 
 def open_lazily(source: Path) -> AnnData | None:
     """Open an AnnData without reading its matrices; None where it was written in a way that has to be read whole."""
     import h5py
     import zarr
-    from anndata import AnnData, Raw
-    from anndata.io import read_elem
+    from anndata.experimental import read_dispatched
+    from anndata.io import sparse_dataset
 
     root: Any = h5py.File(source, "r") if source.suffix == ".h5ad" else zarr.open_group(source, mode="r")
     if root.attrs.get("encoding-type") != "anndata" or not is_group(root.get("obs")):
         return None
-    parts: dict[str, Any] = {name: read_elem(root[name]) for name in ("obs", "var", "uns") if name in root}
-    for name in _MATRICES:
-        if name in root:
-            small = 0 if name == "layers" else _SMALL
-            parts[name] = {key: _part(root[name][key], small) for key in root[name]}
-    adata = AnnData(_part(root["X"], 0) if "X" in root else None, **parts)
-    if is_group(root.get("raw")):
-        raw = root["raw"]
-        varm = {key: read_elem(raw["varm"][key]) for key in raw["varm"]} if "varm" in raw else {}
-        adata._raw = Raw(adata, X=_part(raw["X"], 0), var=read_elem(raw["var"]), varm=varm)
-    return adata
+
+    def read(as_anndata: Any, name: str, elem: Any, *, iospec: Any) -> Any:
+        """Return a matrix as it lies; read where it is small, or of a kind that cannot be read by rows."""
+        slot, _, within = name.strip("/").partition("/")
+        if slot not in _LEFT or "/" in within or (slot == "raw" and within != "X"):
+            return as_anndata(elem)
+        if iospec.encoding_type in ("csr_matrix", "csc_matrix") and elem["data"].nbytes > _LEFT[slot]:
+            return sparse_dataset(elem)
+        if iospec.encoding_type == "array" and elem.ndim == 2 and elem.dtype.kind in "biuf":
+            return elem if elem.nbytes > _LEFT[slot] else as_anndata(elem)
+        return as_anndata(elem)
+
+    return read_dispatched(root, read)
 
 
 def is_group(elem: Any) -> bool:
     """Whether an element of a file holds others."""
     return hasattr(elem, "keys") and not hasattr(elem, "dtype")
-
-
-def _part(elem: Any, small: int) -> Any:
-    """Return a matrix as it lies; read where it is small, or of a kind that cannot be read by rows."""
-    from anndata.io import read_elem, sparse_dataset
-
-    kind = elem.attrs.get("encoding-type")
-    if is_group(elem):
-        if kind in _SPARSE and elem["data"].nbytes > small:
-            return sparse_dataset(elem)
-    elif kind == "array" and elem.ndim == 2 and elem.dtype.kind in "biuf" and elem.nbytes > small:
-        return elem
-    return read_elem(elem)
 
 
 def stored(part: Any) -> Any | None:
@@ -309,19 +303,6 @@ def n_bytes(part: Any) -> int:
 def _library(elem: Any) -> str | None:
     name = type(elem).__module__.partition(".")[0]
     return name if name in ("h5py", "zarr") else None
-
-
-def _write_part(group: Any, name: str, part: Any) -> None:
-    """Write a part of an AnnData, matrices that were not read straight from their file."""
-    from anndata.experimental import write_dispatched
-
-    def write(as_anndata: Any, inside: Any, key: str, elem: Any, *, dataset_kwargs: Any, iospec: Any) -> None:
-        if (held := stored(elem)) is None:
-            as_anndata(inside, key, elem, dataset_kwargs=dataset_kwargs)
-        else:
-            _copy(held, inside, key)
-
-    write_dispatched(group, name, part, write)
 
 
 def _copy(held: Any, group: Any, name: str) -> None:
