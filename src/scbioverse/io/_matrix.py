@@ -279,8 +279,8 @@ def readable_dtype(dtype: Any, name: str = "the matrix") -> np.dtype[Any]:
     found = np.dtype(dtype)
     if found.kind not in "biuf":
         raise InputError(
-            f"{name} holds values of type {found}; expected numbers without an imaginary part. If they are numbers kept "
-            f"as {found}, convert the matrix with .astype('float32'); of complex ones keep the real part: .real."
+            f"{name} holds values of type {found}; expected numbers without an imaginary part. Convert the matrix with "
+            ".astype('float32'), or of complex numbers keep the real part: .real."
         )
     # scipy computes with neither half precision nor long doubles.
     if found.kind == "f":
