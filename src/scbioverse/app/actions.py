@@ -16,6 +16,7 @@ import pandas as pd
 
 from .._logging import shown_name
 from ..errors import InputError
+from ..io.columns import without_nan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -166,16 +167,5 @@ def _packed(values: NDArray[Any]) -> dict[str, str]:
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:
     """Return a table as columns and rows; numbers that are none as null."""
-    held = table.head(MOST_EVIDENCE).astype(object)
-    rows = [list(map(_cell, row)) for row in held.itertuples(index=False)]
+    rows = without_nan(table.head(MOST_EVIDENCE)).to_dict("split")["data"]
     return {"columns": list(map(str, table.columns)), "rows": rows, "n": len(table)}
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return None if value is None else str(value)

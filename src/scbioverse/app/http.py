@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -31,8 +32,8 @@ from .visitor import Visitor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from starlette.middleware.base import RequestResponseEndpoint
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .shown import Shown
 
@@ -104,7 +105,10 @@ def make_app(
         Route("/download", site.download),
         Route("/api/{name}", site.action, methods=["POST"]),
     ]
-    guards = [Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)]
+    guards = [
+        Middleware(BaseHTTPMiddleware, dispatch=_with_headers),
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+    ]
     return Starlette(routes=routes, middleware=guards)
 
 
@@ -185,20 +189,11 @@ class _Site:
         return FileResponse(place, media_type="application/x-hdf5", filename=name, background=done)
 
 
-class _Headers:
-    """Adds the headers that keep the page to itself to every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._added = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *self._added]
-            await send(message)
-
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+async def _with_headers(request: Request, answer_to: RequestResponseEndpoint) -> Response:
+    """Add the headers that keep the page to itself to every answer."""
+    answer = await answer_to(request)
+    answer.headers.update(_HEADERS)
+    return answer
 
 
 def _acted(who: Visitor, name: str, args: dict[str, Any]) -> Response:

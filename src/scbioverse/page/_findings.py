@@ -12,6 +12,7 @@ from .. import get
 from .._logging import shown_name
 from ..errors import InputError, MissingKeyError
 from ..get._labelled import texts
+from ..io.columns import without_nan
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -40,9 +41,7 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
         scores = _table(get.scores, adata, slots)
     table = table[table["n"] > 0].sort_values("n", ascending=False, kind="stable")
     claims = pd.DataFrame(columns=["label"]) if claims is None else claims
-    # JSON has neither NaN nor infinity.
-    plain = claims[pd.Index(_EVIDENCE).intersection(claims.columns, sort=False)].replace([np.inf, -np.inf], np.nan)
-    plain = plain.astype(object).where(plain.notna(), None)
+    plain = without_nan(claims[pd.Index(_EVIDENCE).intersection(claims.columns, sort=False)])
     label, out = texts(adata.obs[slots.label]), []
     row: Any
     for row in table.itertuples():

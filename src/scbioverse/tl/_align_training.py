@@ -15,7 +15,7 @@ import torch
 from .._device import place_encoder
 from .._logging import logger
 from ..errors import BioverseError, InputError
-from ..io.columns import as_categories, obs_column
+from ..io.columns import as_categories, obs_column, without_nan
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.ontology import canonical_phrase
 from ..knowledge.phrases import answer_name, general_texts, label_card
@@ -307,13 +307,13 @@ def _give_text_space(model: BioVerse) -> None:
 
 
 def trained_record(model: BioVerse, history: pd.DataFrame) -> dict[str, Any]:
-    """Return what is recorded of every model that was trained, with the history as JSON has it: NaN becomes null."""
+    """Return what is recorded of every model that was trained, with the history."""
     return {
         "model": model.name,
         "fingerprint": model.fingerprint(),
         "llm": model.config.llm.name,
         "llm_sha256": model.config.llm.sha256,
-        "history": history.astype(float).astype(object).where(history.notna(), None).to_dict("list"),
+        "history": without_nan(history.astype(float)).to_dict("list"),
     }
 
 

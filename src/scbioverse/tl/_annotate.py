@@ -26,6 +26,7 @@ from .._slots import (
 from ..errors import InputError
 from ..explain.reasons import NO_COUNTS, Rationale, Wording, reasons
 from ..io import Cells
+from ..io.columns import without_nan
 from ..models import load
 from ..predict.decide import rows_without_counts
 from ..predict.embedding import long_run, represent_rows
@@ -269,8 +270,7 @@ def _found(called: Called, why: Reasons, slots: Slots, record: dict[str, Any]) -
         in_obs[slots.text] = texts if called.groups is None else called.groups.spread(texts, "")
     # By which sb.get tells whether the labels are still those of this run.
     counts = {str(name): int(n) for name, n in label.value_counts().items()}
-    # JSON has no NaN.
-    rows = why.table.astype(object).where(why.table.notna(), None).to_numpy().tolist()
+    rows = without_nan(why.table).to_numpy().tolist()
     records = {
         slots.step("annotate"): record | {"n_labelled": counts},
         slots.step("evidence"): {"columns": list(why.table.columns), "rows": rows},

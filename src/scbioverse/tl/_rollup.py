@@ -12,7 +12,7 @@ import pandas as pd
 from .._slots import Slots, check_target, takes_mudata, write_results
 from ..errors import InputError
 from ..get._labelled import Labelled
-from ..io.columns import as_categories, obs_column
+from ..io.columns import as_categories, obs_column, without_nan
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.levels import lift
 from ..knowledge.ontology import canonical_phrase
@@ -98,7 +98,7 @@ def rollup(
         },
         records={
             slots.step("rollup"): {"level": said, "label_key": label_key}
-            | {"labels": became.astype(object).where(became.notna(), None).to_dict("records")}
+            | {"labels": without_nan(became).to_dict("records")}
         },
         copy=copy,
     )
