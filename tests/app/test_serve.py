@@ -54,7 +54,7 @@ def test_what_cannot_be_served(adata: AnnData) -> None:
         sb.serve(adata, port=0, token="short", wait=False)
     with pytest.raises(MissingKeyError, match=r"nothing.*annotate"):
         sb.serve(adata, port=0, label_key="nothing", wait=False)
-    with pytest.raises(MissingKeyError, match=r"no labels yet: no column 'bioverse_label'.*tl.annotate"):
+    with pytest.raises(MissingKeyError, match=r"'bioverse_label' is not a column.*tl.annotate"):
         sb.serve(AnnData(adata.X, obs=adata.obs[[]]), port=0, wait=False)
     adata.obsm["X_umap"][0] = np.nan
     with pytest.raises(InputError, match="is no map"):

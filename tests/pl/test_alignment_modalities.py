@@ -87,7 +87,7 @@ def test_numbers_are_those_of_the_space(
 
 def test_errors_name_the_modality(three: tuple[dict[str, AnnData], BioVerse]) -> None:
     data, model = three
-    with pytest.raises(MissingKeyError, match=r"'molecule' has no column 'caption'"):
+    with pytest.raises(MissingKeyError, match=r"'molecule'.obs has no column 'caption'"):
         sb.pl.alignment_umap(data, model=model, label_key={"molecule": "caption"})
     with pytest.raises(InputError, match="spectrum"):
         sb.pl.alignment_umap({"spectrum": data["cell"]}, model=model)

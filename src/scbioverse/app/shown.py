@@ -76,11 +76,6 @@ class Shown:
 
     def _labels(self) -> pd.Series:
         advice = "Run scbioverse.tl.annotate(adata) first, or name a column of labels with label_key=."
-        if self.own and self.label_key not in self.adata.obs:
-            held = list(map(str, self.adata.obs.columns)) or "none"
-            raise MissingKeyError(
-                f"these cells have no labels yet: no column {self.label_key!r} in adata.obs (found: {held}). {advice}"
-            )
         return texts(obs_column(self.adata, self.label_key, "label_key", advice=advice))
 
     @property

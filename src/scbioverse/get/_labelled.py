@@ -9,7 +9,7 @@ import pandas as pd
 
 from .._logging import shown_name, warn
 from .._slots import Slots, anndata_of, read_record, records_of
-from ..errors import MissingKeyError
+from ..errors import MissingKeyError, check_columns
 from ..io import Cells, var_of
 
 if TYPE_CHECKING:
@@ -34,11 +34,8 @@ class Labelled(NamedTuple):
         """
         slots = Slots() if key is None else Slots(key)
         adata = anndata_of(data, holds=slots.label)
-        if absent := [slot for slot in (getattr(slots, name) for name in needed) if slot not in adata.obs]:
-            raise MissingKeyError(
-                f"adata.obs has no {', '.join(map(repr, absent))}. Run scbioverse.tl.annotate(adata, key_added="
-                f"{slots.key!r}) first."
-            )
+        advice = f"Run scbioverse.tl.annotate(adata, key_added={slots.key!r}) first."
+        check_columns(adata.obs, [getattr(slots, name) for name in needed], advice)
         return cls(adata, slots)
 
     @property

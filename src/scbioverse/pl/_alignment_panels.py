@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._logging import plotted_name
-from ..errors import MissingKeyError
 from ..metrics import retrieval
 from ._layout import umap_layout
 from ._style import FAINT, INK, bare, figure_of, map_corner, mark
@@ -16,7 +15,6 @@ from ._style import FAINT, INK, bare, figure_of, map_corner, mark
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -68,18 +66,6 @@ def lay_out(kinds: Sequence[Kind], rows: Sequence[Float], texts: Float, seed: in
     ends = np.cumsum([*map(len, drawn), *(len(kind.texts) for kind in kinds)])
     parts = np.split(umap_layout(np.concatenate([*drawn, texts]), rng=seed), ends)
     return Map(parts[: len(kinds)], parts[len(kinds) : -1], parts[-1], measures)
-
-
-def label_column(adata: AnnData, keys: Sequence[str], whose: str) -> str:
-    """Return the first of some columns that `obs` has; a :class:`MissingKeyError` where it has none."""
-    held = [one for one in keys if one in adata.obs]
-    if not held:
-        found = list(map(str, adata.obs.columns)) or "none"
-        raise MissingKeyError(
-            f"{whose} has no column {' or '.join(map(repr, keys))} in obs (found: {found}). Name labels or texts with "
-            "label_key=, or run sb.tl.annotate(adata)."
-        )
-    return held[0]
 
 
 def described(names: Sequence[str]) -> list[str]:

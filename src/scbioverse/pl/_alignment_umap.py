@@ -9,7 +9,7 @@ import numpy as np
 
 from .._device import Rng, as_generator, as_seed
 from .._slots import Slots, anndata_of, slot_of
-from ..errors import InputError
+from ..errors import InputError, check_columns
 from ..predict.descriptions import plain_texts
 from ..predict.embedding import tokens_in
 from ._alignment_panels import (
@@ -20,7 +20,6 @@ from ._alignment_panels import (
     draw_modalities,
     explain_labels,
     explain_modalities,
-    label_column,
     lay_out,
     some_general,
     spaces,
@@ -164,7 +163,10 @@ def _kind(
     check_stored(adata, slot, model, modality)
     cells = modality == "cell"
     keys = (label_key,) if label_key else ("cell_type", Slots().label) if cells else ("text",)
-    key = label_column(adata, keys, f"the AnnData of {modality!r}")
+    held = [one for one in keys if one in adata.obs]
+    advice = "Name labels or texts with label_key=, or run sb.tl.annotate(adata)."
+    check_columns(adata.obs, () if held else keys, advice, table=f"the AnnData of {modality!r}")
+    key = held[0]
     said = np.array(plain_texts(adata.obs[key]), dtype=object)
     fine = np.isfinite(values).all(axis=(1, 2)) & ~np.array(list(map(is_no_type, said)))
     rows = np.flatnonzero(fine)
