@@ -150,5 +150,5 @@ def test_groups_that_samples_split(blood: ad.AnnData) -> None:
 
 def test_labels_went_lost(blood: ad.AnnData) -> None:
     del blood.obs["bioverse_label"]
-    with pytest.raises(MissingKeyError, match="no column .bioverse_label."):
+    with pytest.raises(MissingKeyError, match=r"no column .bioverse_label."):
         sb.get.labels(blood)
