@@ -249,7 +249,7 @@ def _annotated(**options: Any) -> ad.AnnData:
     STALE,
     "two annotated data sets were joined; uns is of the first",
     "sb.get.scores(adata)",
-    says=["no scores of", "no longer sums to one", "annotate the joined data again"],
+    says=["no scores of", "no longer sum to one", "annotate the joined data again"],
     outcome="said",
 )
 def joined_scores(at: Path) -> Given:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
-import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from .._logging import first_few
 from ..errors import InputError
@@ -139,9 +139,7 @@ def _check_replaced(target: Path) -> None:
             raise InputError(f"{target} is not an HDF5 file and is not replaced. Name another output, or remove it.")
         return
     names = sorted(one.name for one in target.iterdir())
-    if not names:
-        return
-    if not any(one in names for one in _ZARR_ROOTS) or _encoding(target) != "anndata":
+    if names and _encoding(target) != "anndata":
         raise InputError(
             f"{target} is a folder that holds {first_few(names, 4)}, and no stored "
             "AnnData. It is not replaced. Name another output."
@@ -153,14 +151,14 @@ def _check_replaced(target: Path) -> None:
         )
 
 
-def _encoding(store: Path) -> str | None:
-    for name in ("zarr.json", ".zattrs"):
-        try:
-            found = json.loads((store / name).read_text(encoding="utf-8"))
-            return str((found["attributes"] if name == "zarr.json" else found)["encoding-type"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return None
+def _encoding(store: Path) -> object:
+    """Return what a zarr store says that it holds; None for what is no store."""
+    import zarr
+
+    try:
+        return zarr.open_group(store, mode="r").attrs.get("encoding-type")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -197,16 +195,16 @@ def read_labels(text: str) -> list[str] | dict[str, str] | str:
     `"cl"` and `"vocabulary"` are returned as they are: all terms of the ontology, or all that the model knows.
     Raises an :class:`InputError` where there is none, the file is no text, or a name stands twice with two meanings.
     """
-    file = label_file(text)
-    if file is None and text.strip().lower() in _WHOLE:
-        return text.strip().lower()
-    lines = _lines(file) if file is not None else text.split(";" if ";" in text else ",")
+    file, word = label_file(text), text.strip().lower()
+    if file is None and word in _WHOLE:
+        return word
+    lines = text.split(";" if ";" in text else ",") if file is None else _lines(file)
     lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not lines:
         raise InputError("--labels names no label.")
+    tabs: Any = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     commas = file is not None and file.suffix == ".csv" and "\t" not in "".join(lines)
-    split = csv.reader(lines) if commas else (line.split("\t") for line in lines)
-    rows = [[cell.strip() for cell in row] for row in split]
+    rows = [list(map(str.strip, row)) for row in csv.reader(lines, **({} if commas else tabs))]
     if max(map(len, rows)) == 1:
         return [name for (name,) in rows]
     pairs: dict[str, str] = {}
@@ -219,12 +217,11 @@ def read_labels(text: str) -> list[str] | dict[str, str] | str:
 def label_file(text: str) -> Path | None:
     """Return the file that is meant, or None for names."""
     path = Path(text)
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        # Neither a file nor a path: many names in one word are longer than a path may be.
-        return path if path.suffix in _TEXT and "\0" not in text and ";" not in text else None
-    return None if stat.S_ISDIR(mode) and path.suffix not in _TEXT else path
+    named = path.suffix in _TEXT
+    # Neither a file nor a path: many names in one word are longer than a path may be.
+    if not os.path.exists(text):  # noqa: PTH110  of what can be no path, it says so and does not raise
+        return path if named and "\0" not in text and ";" not in text else None
+    return path if named or not path.is_dir() else None
 
 
 def _lines(path: Path) -> list[str]:

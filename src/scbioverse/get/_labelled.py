@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 
-from .._logging import shown_name, warn
+from .._logging import and_more, shown_name, warn
 from .._slots import Slots, anndata_of, read_record, records_of
 from ..errors import MissingKeyError, check_columns
 from ..io import Cells, var_of
@@ -94,12 +94,11 @@ class Labelled(NamedTuple):
         if now == then:
             return
         gone, new = [name for name in then if name not in now], [name for name in now if name not in then]
-        parts = [f"{sum(now.values())} labelled rows now, {sum(then.values())} then"]
-        parts += [f"no row is called {named(gone)} any more"] if gone else []
-        parts += [f"{named(new)} {'was' if len(new) == 1 else 'were'} not there"] if new else []
         warn(
-            f"adata.obs[{self.slots.label!r}] has changed since scbioverse.tl.annotate wrote it ({'; '.join(parts)}): "
-            f"{what} is of the rows and names at that time. Annotate again to have it of those here."
+            f"adata.obs[{self.slots.label!r}] has changed since scbioverse.tl.annotate wrote it "
+            f"({sum(now.values())} labelled rows now, {sum(then.values())} then; names that no row has any more: "
+            f"{named(gone)}; new names: {named(new)}): {what} is of the rows and names at that time. Annotate again to "
+            "have it of those here."
         )
 
     def groups(self, record: dict[str, Any], then: pd.DataFrame) -> pd.DataFrame:
@@ -122,8 +121,8 @@ class Labelled(NamedTuple):
         order = {name: at for at, name in enumerate(dict.fromkeys([*then["group"], *now["group"]]))}
         if changed := [name for name in order if name not in same]:
             warn(
-                f"group {named(changed)} of adata.obs[{groupby!r}] {'is' if len(changed) == 1 else 'are'} not as "
-                "scbioverse.tl.annotate left them: n, label and confidence are those in obs now, and the agreement is "
+                f"groups of adata.obs[{groupby!r}] are not as scbioverse.tl.annotate left them ({named(changed)}): n, "
+                "label and confidence are those in obs now, and the agreement is "
                 "not known. Annotate again to have it."
             )
         # An empty table would turn numbers into objects.
@@ -138,10 +137,8 @@ def texts(column: pd.Series) -> pd.Series:
 
 
 def named(names: Iterable[str]) -> str:
-    """Name a few."""
-    held = list(names)
-    shown = ", ".join(repr(shown_name(name)) for name in held[:_SHOWN])
-    return shown if len(held) <= _SHOWN else f"{shown} and {len(held) - _SHOWN} more"
+    """Name a few, or say that there is none."""
+    return and_more([repr(shown_name(name)) for name in names], _SHOWN) or "none"
 
 
 def _group_names(obs: pd.DataFrame, record: dict[str, Any]) -> pd.Series:

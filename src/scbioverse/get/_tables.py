@@ -173,10 +173,9 @@ def scores(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     names = {one["column"]: one["name"] for one in found.record()["labels"]}
     gone, new = [names[one] for one in names if one not in stored], [one for one in stored if one not in names]
     if gone or new:
-        said = [f"no scores of {named(gone)}, so that a row no longer sums to one"] if gone else []
-        said += [f"columns that were not recorded ({named(map(str, new))})"] if new else []
         warn(
-            f"adata.obsm[{slot!r}] is not as scbioverse.tl.annotate left it: it holds {' and '.join(said)}. "
+            f"adata.obsm[{slot!r}] is not as scbioverse.tl.annotate left it (no scores of: {named(gone)}; not "
+            f"recorded: {named(map(str, new))}), so that a row may no longer sum to one. "
             "Joining data keeps only the columns that all have; annotate the joined data again."
         )
     return stored.rename(columns=names)

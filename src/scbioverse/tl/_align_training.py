@@ -65,13 +65,13 @@ def new_model(
 
     if model is None and use_rep is None:
         raise InputError("model=None leaves nothing to embed with: pass use_rep= (a name in adata.obsm) or a model.")
-    if start == "model" and (model is None or use_rep is not None or llm is not None):
-        raise InputError(
-            "start='model' goes on from a model's own projector: it fits neither use_rep=, llm= nor model=None."
-        )
     given = None if use_rep is not None else given_encoder(model, modality, hub=False)
-    if given is not None and start == "model":
-        raise InputError("start='model' goes on from a model's own projector; an encoder by itself has none.")
+    replaces = (given, use_rep, llm)
+    if start == "model" and (model is None or any(one is not None for one in replaces)):
+        raise InputError(
+            "start='model' goes on from a model's own projector: it fits neither use_rep=, llm=, an encoder by itself, "
+            "which has none, nor model=None."
+        )
     # Of a model whose encoder and language model are both replaced nothing is read.
     replaced = use_rep is not None and llm is not None
     base = None if model is None or given is not None or replaced else load(model, device=device)
