@@ -139,7 +139,7 @@ def output_holds_input(at: Path) -> Given:
     return _embed(source, at / "x.zarr", "--force")
 
 
-@case(WRITE, "The output lies in the input", "scbioverse embed in.zarr -o in.zarr/out.h5ad", says=["lies in the input"])
+@case(WRITE, "The output lies in the input", "scbioverse embed in.zarr -o in.zarr/out.h5ad", says=["or lies in it"])
 def output_in_input(at: Path) -> Given:
     source = _store(at)
     return Given(lambda: command("embed", source, "-o", source / "out.h5ad"), {"in.zarr": source})

@@ -48,7 +48,7 @@ def test_labels(annotated: ad.AnnData) -> None:
     table = sb.get.labels(annotated, key="k")
     assert list(table["name"]) == ["a/b", "c"]
     assert list(table["n"]) == [1, 2]
-    with pytest.raises(MissingKeyError, match="annotate_k"):
+    with pytest.raises(MissingKeyError, match=r"found: .*k_label"):
         sb.get.labels(annotated)
 
 

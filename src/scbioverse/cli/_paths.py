@@ -57,10 +57,7 @@ def check_paths(source: Path, target: Path, *, force: bool) -> Path:
     """
     check_source(source)
     place = _writable_place(target, "the output", KINDS)
-    if _same(place, source):
-        raise InputError(f"the output {target} is the input; it is never overwritten. Name another file.")
-    if any(_same(one, source) for one in place.parents):
-        raise InputError(f"the output {target} lies in the input {source}, which is never changed. Name another place.")
+    check_apart(target, {"input": source}, "the output")
     if any(_same(one, place) for one in source.resolve().parents):
         raise InputError(f"the output {target} holds the input {source}, which is never changed. Name another place.")
     if place.exists():
@@ -101,7 +98,9 @@ def check_apart(target: Path, others: dict[str, Path], what: str) -> None:
     place = target.resolve()
     for name, other in others.items():
         if any(one == other or _same(one, other) for one in (place, *place.parents)):
-            raise InputError(f"{what} {target} is the {name}, or lies in it. Name another file.")
+            raise InputError(
+                f"{what} {target} is the {name}, or lies in it, and is never overwritten. Name another place."
+            )
 
 
 def _refuse_unless(may: bool, target: Path) -> None:

@@ -6,8 +6,8 @@ import logging
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,9 +15,6 @@ from .._logging import logger, printable
 from .._settings import settings
 from ..errors import BioverseError
 from ._words import Words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 

@@ -45,16 +45,13 @@ class Labelled(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """Return the record of `annotate`; where it went lost but labels are there, say how."""
-        try:
-            return read_record(self.adata, self.step)
-        except MissingKeyError as error:
-            if self.slots.label not in self.adata.obs:
-                raise
+        if self.step not in records_of(self.adata) and self.slots.label in self.adata.obs:
             raise MissingKeyError(
                 f"adata.obs[{self.slots.label!r}] holds labels, but their record in adata.uns is gone, as after "
                 "anndata.concat, which drops uns. Join with uns_merge='first' or 'unique', or annotate again. "
-                f"scbioverse.get.labels and scbioverse.get.annotation read obs alone. ({error})"
-            ) from error
+                "scbioverse.get.labels and scbioverse.get.annotation read obs alone."
+            )
+        return read_record(self.adata, self.step)
 
     def noted(self, field: str) -> Any:
         """Return a field of the record of `annotate`; None where there is none."""
@@ -76,6 +73,12 @@ class Labelled(NamedTuple):
             layer = layer if layer in [*self.adata.layers, *raw] else None
             key = key if key in var_of(self.adata, layer) else None
         return Cells.of(self.adata, layer, key)
+
+    @property
+    def n_corrected(self) -> int:
+        """Rows whose label was set by hand, on the page of :func:`scbioverse.serve`."""
+        set_by_hand = self.adata.obs.get(f"{self.slots.label}_corrected", pd.Series(dtype=bool))
+        return int((set_by_hand == True).sum())  # noqa: E712  missing values are not
 
     def labels(self) -> pd.Series:
         """Label of every row as text, NaN where there is none."""

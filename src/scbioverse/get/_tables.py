@@ -9,7 +9,7 @@ import pandas as pd
 from .._docs import documented
 from .._logging import warn
 from .._slots import anndata_of, read_record, records_of, slot_of
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError
 from ._labelled import Labelled, named
 
 if TYPE_CHECKING:
@@ -74,18 +74,12 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
     {raises}
     """
-    found = Labelled.of(adata, key)
-    try:
-        record = read_record(found.adata, found.step)
-    except MissingKeyError:
-        if found.slots.label not in found.adata.obs:
-            raise
-        record = {"labels": []}  # of data that were joined: obs alone tells
-    counts = found.counts()
-    parents = {one["name"]: {**one, "how": "parent"} for one in record.get("parents") or ()}
-    known = {one["name"] for one in record["labels"]}
+    found = Labelled.of(adata, key, "label")
+    counts, recorded = found.counts(), found.noted("labels") or []  # of data that were joined obs alone tells
+    parents = {one["name"]: {**one, "how": "parent"} for one in found.noted("parents") or ()}
+    known = {one["name"] for one in recorded}
     others = [parents.get(name) or _other(found, name) for name in counts if name not in known]
-    table = pd.DataFrame([*record["labels"], *others], columns=_COLUMNS)
+    table = pd.DataFrame([*recorded, *others], columns=_COLUMNS)
     # Of most labels there is nothing to say here, and no record of it.
     table["because"] = table["because"].astype(object).fillna("")
     table["genes"] = table["genes"].astype(object).map(", ".join, na_action="ignore").fillna("")

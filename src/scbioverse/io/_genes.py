@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._logging import first_few
 from ..errors import InputError
 from ..knowledge.genes import harmonise, load_genes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 MIN_GENES = 100
 # Real studies reach 0.97 and more, whatever their panel, mouse ones 0.03, ids glued to symbols 0.1. Between these lie

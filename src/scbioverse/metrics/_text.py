@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,11 +15,7 @@ from .._docs import documented
 from .._lazy import import_optional
 from ..errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    Tokeniser: TypeAlias = Callable[[str], Sequence[str]]
-
+Tokeniser: TypeAlias = Callable[[str], Sequence[str]]
 _DOCS = {
     "texts": """\
 Parameters

@@ -9,6 +9,7 @@ import pandas as pd
 
 from .. import get
 from .._logging import shown_name
+from ..get._labelled import Labelled
 from ..io import Cells
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
     if not record:
         return "The record of the annotation is not in this file, so that nothing can be said of how it was made.", []
     said = [*_made_by(adata, record), *_chosen_from(record), *_decided_by(record)]
-    corrected = int((adata.obs.get(f"{slots.label}_corrected", pd.Series(dtype=bool)) == True).sum())  # noqa: E712
-    if corrected:
+    if corrected := Labelled(adata, slots).n_corrected:
         said.append(f"{corrected:,} labels were changed by hand afterwards.")
     cited = ["scbioverse", "anndata"]
     if "smollm2" in str(record.get("llm")).lower():

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ._smiles import uncharger
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # Patterns (SMARTS) of functional groups; the first name is the one that answers use.
 GROUPS = {

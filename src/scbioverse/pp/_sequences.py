@@ -5,14 +5,12 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 from .._logging import shown_name
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Changes whenever the same sequence may come out otherwise: part of every protein encoder's fingerprint.
 SEQUENCE_VERSION = "sequence-v1"

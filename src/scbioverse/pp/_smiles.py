@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache, reduce
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from .._lazy import import_optional
 from .._logging import first_line
 from ..errors import check_choice
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # Uncharged, without configuration; matched after charges were taken away. Lithium, magnesium and the like are
 # counter-ions beside a drug, and the drug where nothing else is there.

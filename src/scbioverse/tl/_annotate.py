@@ -25,6 +25,7 @@ from .._slots import (
 )
 from ..errors import InputError
 from ..explain.reasons import NO_COUNTS, Rationale, Wording, reasons
+from ..get._labelled import Labelled
 from ..io import Cells
 from ..io.columns import without_nan
 from ..models import load
@@ -194,14 +195,11 @@ def annotate(
 
 def _check_corrections(adata: AnnData, slots: Slots) -> None:
     """Refuse to write over labels that were set by hand on the page of :func:`scbioverse.serve`."""
-    column = f"{slots.label}_corrected"
-    if correction_step(slots.label) in records_of(adata) and column in adata.obs:
-        n = int((adata.obs[column] == True).sum())  # noqa: E712  missing values are not
-        if n:
-            raise InputError(
-                f"adata.obs[{slots.label!r}] holds labels that were set by hand, in {n} rows, which would be lost. "
-                f"Pass another key_added=, or give them up: del adata.obs[{column!r}]."
-            )
+    if correction_step(slots.label) in records_of(adata) and (n := Labelled(adata, slots).n_corrected):
+        raise InputError(
+            f"adata.obs[{slots.label!r}] holds labels that were set by hand, in {n} rows, which would be lost. Pass "
+            f"another key_added=, or give them up: del adata.obs['{slots.label}_corrected']."
+        )
 
 
 def _of_labels_before(adata: AnnData, slots: Slots) -> tuple[list[str], list[str]]:
