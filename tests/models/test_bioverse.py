@@ -190,6 +190,12 @@ def test_encoders_of_one_modality(encoder: Any, tiny_backbone: Backbone) -> None
         BioVerse.new([], llm=tiny_backbone)
 
 
+@pytest.mark.parametrize("wrong", [{"n_soft": 0}, {"hidden": 0}, {"dropout": 1.0}, {"dropout": -0.1}])
+def test_new_refuses_sizes_that_build_nothing(tiny_backbone: Backbone, encoder: Any, wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="n_soft and hidden"):
+        BioVerse.new(encoder, llm=tiny_backbone, **wrong)
+
+
 def test_another_language_model_is_refused(saved: Path, tiny_backbone_untied: Backbone, model: BioVerse) -> None:
     with pytest.raises(MismatchError) as caught:
         load(saved, llm=tiny_backbone_untied)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import log_softmax, softmax
 
-from scbioverse.errors import InputError, MismatchError
+from scbioverse.errors import InputError
 from scbioverse.knowledge.phrases import answer_name
 from scbioverse.models import load
 from scbioverse.models import score as scoring
@@ -236,9 +236,5 @@ def test_what_does_not_fit_is_refused(asked: BioVerse, model: BioVerse, points: 
         set_candidate_tokens(model, "cell", [B], torch.zeros(1, 2, model.config.llm.d_llm))
     with pytest.raises(InputError, match="name the prototypes' terms"):
         replace(asked.config.encoders["cell"], terms=())
-    with pytest.raises(MismatchError, match="do not fit together"):
-        CandidateTokens(3, 1, 4)(torch.ones(2, 3), torch.ones(2, 1, 4))
     with pytest.raises(InputError, match="2 positive temperatures"):
         set_candidate_tokens(asked, "cell", [B, NK], torch.zeros(2, 2, model.config.llm.d_llm), spread=(1.0, 0.0))
-    with pytest.raises(InputError, match="n_answers"):
-        CandidateTokens(0, 2, 8)

@@ -46,7 +46,6 @@ def test_every_kind_of_id_gets_its_vector(composer: Composer, tokens: BioTokens)
     )
     assert torch.equal(out.inputs_embeds[0], wanted)
     assert out.attention_mask.tolist() == [[1] * 9]
-    assert out.position_ids.tolist() == [list(range(9))]
 
 
 def test_rows_of_several_lengths_and_modalities(composer: Composer, tokens: BioTokens) -> None:
@@ -63,7 +62,6 @@ def test_rows_of_several_lengths_and_modalities(composer: Composer, tokens: BioT
         one = {m: [given[i]] for m, given in (("cell", cells), ("protein", proteins))}
         alone = composer.compose([row], one)
         assert torch.equal(out.inputs_embeds[i][here], alone.inputs_embeds[0])
-        assert torch.equal(out.position_ids[i][here], alone.position_ids[0])
         assert out.inputs_embeds[i][~here].abs().sum() == 0
     cells_in_order = out.inputs_embeds[1][out.attention_mask[1].bool()][[2, 3, 5, 6]]
     assert torch.equal(cells_in_order, cells[1].reshape(4, D))

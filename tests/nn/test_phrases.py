@@ -49,5 +49,3 @@ def test_sizes_that_do_not_fit() -> None:
         choose_phrases(torch.zeros(1, 4), [2, 3], [1, 1], [0.0, 0.0])
     with pytest.raises(MismatchError):
         PhraseHead(4, 1, 3, 8)(torch.zeros(2, 1, 5))
-    with pytest.raises(InputError):
-        PhraseHead(4, 1, 0, 8)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scbioverse.errors import InputError, MismatchError
+from scbioverse.errors import MismatchError
 from scbioverse.nn import Projector
 from tests._precision import SMALL_NET
 
@@ -70,11 +70,3 @@ def test_state_survives_bit_for_bit() -> None:
 def test_other_embeddings_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(MismatchError, match=r"\(n, 2, 6\)"):
         make()(torch.randn(*shape))
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"dim": 0}, {"n_soft": 0}, {"dropout": 1.0}, {"init_norm": 0.0}, {"init_norm": float("nan")}]
-)
-def test_wrong_sizes_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(InputError):
-        make(**wrong)

@@ -102,6 +102,8 @@ def untrained(
     by_modality = {encoder.modality: encoder for encoder in several}
     if not several or len(by_modality) != len(several):
         raise InputError(f"need encoders of different modalities, found {[one.modality for one in several]}.")
+    if min(n_soft, hidden) < 1 or not 0 <= dropout < 1:
+        raise InputError(f"need n_soft and hidden ≥ 1 and dropout in [0, 1), found {n_soft}, {hidden} and {dropout}.")
     backbone = llm if isinstance(llm, Backbone) else Backbone.load(llm or DEFAULT_LLM)
     wording = template or PromptTemplate()
     config = BioVerseConfig(

@@ -18,6 +18,7 @@ from ..errors import InputError, WeightsError
 T = TypeVar("T")
 # No model has a layer, a vocabulary or a number of tokens beyond this.
 Whole = Annotated[int, Field(ge=0, le=2**24)]
+Size = Annotated[int, Field(ge=1, le=2**24)]
 _PLAIN = with_config(ConfigDict(extra="forbid"))  # a key that no field has is an error, a bool no number
 
 
@@ -62,7 +63,7 @@ class LLMConfig:
 
     name: str  #: What to load it by; where that is a path, another copy of the same files serves as well.
     sha256: str  #: Identity of its weights and tokenizer.
-    d_llm: Whole  #: Width of its embeddings.
+    d_llm: Size  #: Width of its embeddings.
 
 
 @_PLAIN
@@ -73,9 +74,9 @@ class EncoderConfig:
     kind: str  #: As registered with :func:`scbioverse.encoders.register`.
     name: str  #: Name shown in records.
     fingerprint: str  #: Sha256 of its weights and preprocessing.
-    dim: Whole  #: Width of one token of an embedding.
-    n_tokens: Whole  #: Tokens of an embedding.
-    hidden: Whole = 512  #: Width of its perceptron; unused where there are `terms`.
+    dim: Size  #: Width of one token of an embedding.
+    n_tokens: Size  #: Tokens of an embedding.
+    hidden: Size = 512  #: Width of its perceptron; unused where there are `terms`.
     #: Cell Ontology id of each prototype of a :class:`~scbioverse.nn.PrototypeProjector`, `""` for one that stands for
     #: none. Empty for a perceptron.
     terms: tuple[str, ...] = ()
@@ -114,7 +115,7 @@ class TextSpaceConfig:
     """Where the text side of `nearest` comes from."""
 
     layer: Whole  #: Layer of the language model whose states stand for a text.
-    dim: Whole  #: Dimensions kept of them.
+    dim: Size  #: Dimensions kept of them.
 
 
 @_PLAIN
@@ -161,7 +162,7 @@ class BioVerseConfig:
     #: Wording of the prompt: the fields of `PromptTemplate`, as JSON has them, and as `"sha256"` that of the wording
     #: and of how it is rendered.
     template: dict[str, Any]
-    n_soft: Whole  #: Soft tokens an input becomes.
+    n_soft: Size  #: Soft tokens an input becomes.
     #: By modality. The first is the one whose labels and calibration the model has.
     encoders: dict[str, EncoderConfig] = field(default_factory=dict)
     text_space: TextSpaceConfig | None = None  #: None as long as nothing contrastive was trained.

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, MismatchError
-from .projector import check_sizes
 
 Soft = Mapping[str, Tensor | Sequence[Tensor | None]]
 # Below every id that means something elsewhere (-100 marks positions without a label).
@@ -39,7 +38,6 @@ class BioTokens(nn.Module):
             raise InputError(f"BioTokens needs at least one modality, each named once, found {list(modalities)}.")
         if wrong := [name for name in self.modalities if not name.isidentifier() or name == "task"]:
             raise InputError(f"Modality names must be plain words other than 'task', found {wrong}.")
-        check_sizes({"d_llm": d_llm}, {}, init_norm)
         k, std = len(self.modalities), init_norm / math.sqrt(d_llm)
         self.fixed = nn.Parameter(nn.init.normal_(torch.empty(k, d_llm), std=std), requires_grad=False)
         self.trained = nn.Parameter(nn.init.normal_(torch.empty(k + 1, d_llm), std=std))
@@ -113,7 +111,6 @@ class Composed:
 
     inputs_embeds: Tensor  # (n, T, d_llm), in the language model's dtype; zero where padded
     attention_mask: Tensor  # int64 (n, T), 1 for tokens
-    position_ids: Tensor  # int64 (n, T), number of tokens before each token in its row
 
 
 class Composer:
@@ -160,7 +157,6 @@ class Composer:
         return Composed(
             inputs_embeds=embeds.view(len(rows), width, -1),
             attention_mask=mask.to(values.device),
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(values.device),
         )
 
     def _blocks(

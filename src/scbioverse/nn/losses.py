@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
-from ..errors import InputError
-
 
 def info_nce(
     a: Tensor,
@@ -35,16 +33,8 @@ def info_nce(
     be learned. Pairs in `related`, bool (n, n), such as a label and its parent, count neither as positive nor as
     negative.
     """
-    n = a.shape[0]
-    if a.ndim != 2 or a.shape != b.shape or n == 0:
-        raise InputError(f"info_nce takes two (n, d) tensors of equal shape, found {tuple(a.shape)}, {tuple(b.shape)}.")
-    for name, given, shape in (("groups", groups, (n,)), ("related", related, (n, n))):
-        if given is not None and tuple(given.shape) != shape:
-            raise InputError(f"{name} must be {shape}, found {tuple(given.shape)}.")
-    if negatives is not None and (negatives.ndim != 2 or negatives.shape[1] != a.shape[1]):
-        raise InputError(f"negatives must be (m, {a.shape[1]}), found {tuple(negatives.shape)}.")
     a, b = normalize(a.float(), dim=1), normalize(b.float(), dim=1)
-    positive = torch.eye(n, dtype=torch.bool, device=a.device)
+    positive = torch.eye(len(a), dtype=torch.bool, device=a.device)
     if groups is not None:
         groups = groups.to(a.device)
         positive = positive | (groups[:, None] == groups[None, :])
@@ -54,7 +44,7 @@ def info_nce(
         negative = negative & ~(related | related.T)
     similarity = scale * (a @ b.T)
     forward, allowed = similarity, negative
-    if negatives is not None and negatives.shape[0]:
+    if negatives is not None:
         further = scale * (a @ normalize(negatives.to(a), dim=1).T)
         forward = torch.cat([similarity, further], dim=1)
         allowed = torch.cat([negative, torch.ones_like(further, dtype=torch.bool)], dim=1)

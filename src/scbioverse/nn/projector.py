@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, normalize, relu, softmax
 
 from ..errors import InputError, MismatchError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-
-def check_sizes(sizes: dict[str, int], dropped: dict[str, float], init_norm: float) -> None:
-    """Raise an :class:`InputError` for sizes below one, shares outside [0, 1) and lengths that are not positive."""
-    wrong = {name: size for name, size in sizes.items() if size < 1}
-    if wrong:
-        raise InputError(f"Sizes must be at least 1, found {wrong}.")
-    for name, share in dropped.items():
-        if not 0.0 <= share < 1.0:
-            raise InputError(f"{name} must lie in [0, 1), found {share}.")
-    if not (math.isfinite(init_norm) and init_norm > 0):
-        raise InputError(f"init_norm must be a positive number, found {init_norm}.")
 
 
 def one_row_each(x: Tensor, n_tokens: int, dim: int) -> Tensor:
@@ -61,10 +44,7 @@ class Projector(nn.Module):
         init_norm: float = 1.0,
     ) -> None:
         super().__init__()
-        sizes = {"dim": dim, "n_tokens": n_tokens, "n_soft": n_soft, "d_llm": d_llm, "hidden": hidden}
-        check_sizes(sizes, {"dropout": dropout}, init_norm)
         self.dim, self.n_tokens, self.n_soft, self.d_llm = dim, n_tokens, n_soft, d_llm
-        self.hidden, self.dropout = hidden, dropout
         self.norm = nn.LayerNorm(n_tokens * dim)
         self.layers = nn.Sequential(
             nn.Linear(n_tokens * dim, hidden),
@@ -117,10 +97,8 @@ class PrototypeProjector(nn.Module):
         init_norm: float = 1.0,
     ) -> None:
         super().__init__()
-        sizes = {"dim": dim, "n_tokens": n_tokens, "n_soft": n_soft, "d_llm": d_llm, "n_prototypes": n_prototypes}
-        check_sizes(sizes, {"share_dropped": share_dropped}, init_norm)
         self.dim, self.n_tokens, self.n_soft, self.d_llm = dim, n_tokens, n_soft, d_llm
-        self.n_prototypes, self.share_dropped = n_prototypes, share_dropped
+        self.share_dropped = share_dropped
         self.keys = nn.Parameter(torch.empty(n_prototypes, n_tokens * dim))
         self.bias = nn.Parameter(torch.zeros(n_prototypes))
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
@@ -140,8 +118,6 @@ class PrototypeProjector(nn.Module):
                 f"prototypes need keys {tuple(self.keys.shape)} and codes {tuple(self.codes.shape)}, found "
                 f"{tuple(keys.shape)} and {tuple(codes.shape)}."
             )
-        if not (math.isfinite(scale) and scale > 0):
-            raise InputError(f"scale must be a positive number, found {scale}.")
         self.keys.copy_(normalize(keys.to(self.keys), dim=1))
         self.codes.copy_(codes)
         self.log_scale.fill_(math.log(scale))
@@ -189,7 +165,6 @@ class CandidateTokens(nn.Module):
         spread: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        check_sizes({"n_answers": n_answers, "n_soft": n_soft, "d_llm": d_llm}, {}, init_norm)
         self.spread = tuple(spread) if spread else (1.0,) * n_soft
         if len(self.spread) != n_soft or not all(math.isfinite(one) and one > 0 for one in self.spread):
             raise InputError(f"spread takes {n_soft} positive temperatures, found {self.spread}.")
@@ -201,8 +176,6 @@ class CandidateTokens(nn.Module):
 
         The codes may be rows of this module's, or others; the soft tokens (n, n_soft, d_llm) have their dtype.
         """
-        if shares.ndim != 2 or codes.ndim != 3 or shares.shape[1] != codes.shape[0]:
-            raise MismatchError(f"shares {tuple(shares.shape)} and codes {tuple(codes.shape)} do not fit together.")
         # Powers of shares over the largest: no row can vanish.
         leaning = shares.to(codes) / shares.to(codes).amax(dim=1, keepdim=True)
         mixed = {one: normalize(leaning ** (1 / one), p=1, dim=1) for one in set(self.spread)}
@@ -222,11 +195,10 @@ class PhraseHead(nn.Module):
 
     def __init__(self, dim: int, n_tokens: int, n_phrases: int, hidden: int, share_dropped: float = 0.1) -> None:
         super().__init__()
-        sizes = {"dim": dim, "n_tokens": n_tokens, "n_phrases": n_phrases, "hidden": hidden}
-        check_sizes(sizes, {"share_dropped": share_dropped}, 1.0)
-        self.dim, self.n_tokens, self.n_phrases, self.share_dropped = dim, n_tokens, n_phrases, share_dropped
+        self.dim, self.n_tokens = dim, n_tokens
         self.register_buffer("centre", torch.zeros(n_tokens * dim))
         self.register_buffer("gain", torch.ones(n_tokens * dim))
+        self.drop, self.drop_inside = nn.Dropout(share_dropped / 2), nn.Dropout(share_dropped)
         self.inside = nn.Linear(n_tokens * dim, hidden)
         self.out = nn.Linear(hidden, n_phrases)
 
@@ -236,14 +208,12 @@ class PhraseHead(nn.Module):
         flat = one_row_each(embeddings, self.n_tokens, self.dim).to(self.centre)
         self.centre.copy_(flat.mean(dim=0))
         self.gain.copy_(1 / (flat.std(dim=0) + 1e-6))
-        held = share.to(self.centre).clamp(1e-5, 1 - 1e-5)
-        self.out.bias.copy_(torch.log(held / (1 - held)))
+        self.out.bias.copy_(torch.logit(share.to(self.centre), eps=1e-5))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (n, n_phrases) of embeddings (n, n_tokens, dim), or (n, dim) where `n_tokens` is one."""
         flat = (one_row_each(x, self.n_tokens, self.dim).to(self.centre) - self.centre) * self.gain
-        seen = linear(dropout(flat, self.share_dropped / 2, self.training), self.inside.weight, self.inside.bias)
-        return linear(dropout(relu(seen), self.share_dropped, self.training), self.out.weight, self.out.bias)
+        return self.out(self.drop_inside(relu(self.inside(self.drop(flat)))))
 
 
 def choose_phrases(
