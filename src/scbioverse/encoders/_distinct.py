@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,11 @@ from .._settings import settings
 from ..errors import InputError, check_choice, check_columns
 from ..io import check_one_name, texts_digest
 from ..pp._text_column import cell_text
+from ._registry import FrozenEncoder, read_config, same_fingerprint, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -49,7 +51,7 @@ class DistinctPlan:
         }
 
 
-class TextEncoder:
+class TextEncoder(FrozenEncoder):
     """What encoders of one text a row share; a subclass says how texts are cleaned and embedded.
 
     A row without a text (NaN, None or "") is a row to which nothing was given, such as an untreated cell: its embedding
@@ -61,11 +63,6 @@ class TextEncoder:
     name: str
     modality: str
     dim: int
-    n_tokens: int = 1
-
-    def fingerprint(self) -> str:
-        """Sha256, in hex, of weights, parameters and preprocessing version."""
-        raise NotImplementedError
 
     def clean(self, values: Sequence[str]) -> list[tuple[str, str]]:
         """Return (text in the encoder's form, problem) for each value; a problem is "" where there is none."""
@@ -136,6 +133,17 @@ class TextEncoder:
         distinct: dict[str, int] = {}
         codes = np.array([-1 if text is None else distinct.setdefault(text, len(distinct)) for text in batch])
         return spread(self.embed_texts(list(distinct)), codes)[:, None]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `encoder.json`, which names what is installed by its fingerprint, into `folder` and return it."""
+        return write_config(folder, {"kind": self.kind, "fingerprint": self.fingerprint()})
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> Self:
+        """Read what :meth:`save` wrote; a :class:`MismatchError` where what is installed is not the same."""
+        saved, encoder = read_config(folder).get("fingerprint"), cls()
+        same_fingerprint(folder, saved, encoder.fingerprint(), f"the {encoder.name!r} that is installed")
+        return encoder
 
 
 def spread(table: NDArray[np.float32], codes: NDArray[np.integer]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import json
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -87,6 +88,21 @@ _BUILTIN |= {"scvi": "scvi_model"}
 CLASSES: dict[str, type] = {}  # those that were imported or registered, by kind
 
 T = TypeVar("T", bound=type)
+
+
+class FrozenEncoder:
+    """What encoders share whose weights never change: a kind, and a fingerprint that is taken once."""
+
+    kind: str
+    n_tokens: int = 1
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of weights, settings and preprocessing version."""
+        return self._fingerprint
 
 
 def register(kind: str) -> Callable[[T], T]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -20,11 +21,12 @@ from torch.nn.functional import pad, selu
 from .._device import pick_device
 from .._lazy import file_of_package
 from .._logging import logger, shown_name
+from .._tensor_files import bytes_of
 from .._untrusted import check_plain, refusing
 from ..errors import OptionalDependencyError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
 from ._distinct import TextEncoder
-from ._registry import read_config, register, same_fingerprint, write_config
+from ._registry import register
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +121,6 @@ class ChemNetEncoder(TextEncoder):
         No path is given, and the package with the file is not installed.
     """
 
-    kind: str
     default_key: ClassVar[str] = "smiles"
     noun: ClassVar[str] = "SMILES"
     modality: str = "molecule"
@@ -134,7 +135,6 @@ class ChemNetEncoder(TextEncoder):
         self.device = pick_device(device)
         self.net = net.eval().requires_grad_(False).to(self.device)
         self.dim = net.dim
-        self._fingerprint: str | None = None
 
     def to(self, device: str) -> Self:
         """Run on another device from now on; returns the encoder itself."""
@@ -145,15 +145,14 @@ class ChemNetEncoder(TextEncoder):
     def __repr__(self) -> str:
         return f"ChemNetEncoder(dim={self.dim})"
 
-    def fingerprint(self) -> str:
-        """Sha256, in hex, of weights and preprocessing version."""
-        if self._fingerprint is None:
-            made = hashlib.sha256(f"{_VERSION} {SMILES_VERSION}".encode())
-            for key, tensor in sorted(self.net.state_dict().items()):
-                made.update(f"{key}{tuple(tensor.shape)}".encode())
-                made.update(tensor.cpu().contiguous().numpy().tobytes())
-            self._fingerprint = made.hexdigest()
-        return self._fingerprint
+    @cached_property
+    def _fingerprint(self) -> str:
+        """Of weights and preprocessing version."""
+        made = hashlib.sha256(f"{_VERSION} {SMILES_VERSION}".encode())
+        for key, tensor in sorted(self.net.state_dict().items()):
+            made.update(f"{key}{tuple(tensor.shape)}".encode())
+            made.update(bytes_of(tensor))
+        return made.hexdigest()
 
     def clean(self, values: Sequence[str]) -> list[tuple[str, str]]:
         """Return (canonical SMILES of the largest part, problem) for each SMILES.
@@ -183,18 +182,6 @@ class ChemNetEncoder(TextEncoder):
         onehot = torch.zeros(len(ids), len(_VOCABULARY), LENGTH, device=self.device)
         onehot[torch.from_numpy(rows), torch.from_numpy(np.concatenate(ids)), torch.from_numpy(places)] = _VALUE
         return self.net(onehot).cpu().numpy()
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `encoder.json`, which names the weights by their fingerprint, into `folder` and return it."""
-        return write_config(folder, {"kind": "chemnet", "fingerprint": self.fingerprint(), "dim": self.dim})
-
-    @classmethod
-    def from_folder(cls, folder: str | Path) -> ChemNetEncoder:
-        """Read what :meth:`save` wrote; the weights come from the installed package, and must be the same."""
-        config = read_config(folder)
-        encoder = cls()
-        same_fingerprint(folder, config.get("fingerprint"), encoder.fingerprint(), str(encoder.path))
-        return encoder
 
 
 def _installed() -> Path:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -22,7 +23,7 @@ from .._tensor_files import add_tensors, read_tensors
 from .._untrusted import read_gzip, refusing
 from ..errors import InputError
 from ._panel_share import VERSION, GeneStats
-from ._registry import CONFIG, FORMAT_VERSION, number, read_config, register, whole_number, write_config
+from ._registry import CONFIG, FORMAT_VERSION, FrozenEncoder, number, read_config, register, whole_number, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +130,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @register("compact")
-class CompactCellEncoder:
+class CompactCellEncoder(FrozenEncoder):
     """Counts or log values of any human gene panel to one float32 vector a cell.
 
     The first layer is applied to the expressed genes only, which gives what the dense network gives. Weights are kept
@@ -148,9 +149,7 @@ class CompactCellEncoder:
         Fewest vocabulary genes that a data set must have.
     """
 
-    kind: str
     modality: str = "cell"
-    n_tokens: int = 1
     # Reads nothing but genes, each cell by itself: blocks can be embedded where they lie.
     by_block: bool = True
 
@@ -163,21 +162,18 @@ class CompactCellEncoder:
         # One copy of the widest matrix, laid out by gene; the linear layer keeps a transposed view of it.
         self._table = self.net.first.weight.data.t().contiguous()
         self.net.first.weight.data = self._table.t()
-        self._fingerprint: str | None = None
 
     def __repr__(self) -> str:
         return f"CompactCellEncoder({self.name!r}, {self.stats.n_genes} genes, dim {self.dim})"
 
-    def fingerprint(self) -> str:
-        """Sha256, in hex, of preprocessing version, vocabulary, statistics and weights."""
-        if self._fingerprint is None:
-            # What changes no embedding, a name or a floor, changes no fingerprint.
-            shape = {key: value for key, value in self._config().items() if key not in ("name", "min_genes")}
-            digest = hashlib.sha256(json.dumps([VERSION, shape], sort_keys=True).encode())
-            digest.update("\n".join(self.stats.genes).encode())
-            add_tensors(digest, self._tensors())
-            self._fingerprint = digest.hexdigest()
-        return self._fingerprint
+    @cached_property
+    def _fingerprint(self) -> str:
+        # What changes no embedding, a name or a floor, changes no fingerprint.
+        shape = {key: value for key, value in self._config().items() if key not in ("name", "min_genes")}
+        digest = hashlib.sha256(json.dumps([VERSION, shape], sort_keys=True).encode())
+        digest.update("\n".join(self.stats.genes).encode())
+        add_tensors(digest, self._tensors())
+        return digest.hexdigest()
 
     def _read(self, cells: Cells) -> Tensor:
         """Return the first layer's output for a cell in which every measured gene is zero."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -21,7 +22,7 @@ from .._tensor_files import add_tensors, load_pretrained, quiet_transformers, sa
 from .._untrusted import passes, read_json, refuse_code, refusing
 from ..errors import InputError, MismatchError, WeightsError, check_choice
 from ._rank_value import RankColumns, RankedCells, RankVocabulary, find_columns, rank_tokens
-from ._registry import read_config, register, write_config
+from ._registry import FrozenEncoder, read_config, register, write_config
 from ._sequences import pooled
 from ._unpickle import load_table
 
@@ -143,7 +144,7 @@ Pooling = Literal["cls", "mean"]
 
 
 @register("geneformer")
-class GeneformerEncoder:
+class GeneformerEncoder(FrozenEncoder):
     """Rank-value encoding and a BERT body to one float32 vector a cell.
 
     Both generations are read: V1 (25,426 tokens, up to 2,048 genes, no special tokens) and V2 (20,275 tokens, up to
@@ -177,9 +178,7 @@ class GeneformerEncoder:
         `pooling="cls"` without such a token.
     """
 
-    kind: str
     modality: str = "cell"
-    n_tokens: int = 1
     # Reads nothing but genes, each cell by itself: blocks can be embedded where they lie.
     by_block: bool = True
 
@@ -211,7 +210,6 @@ class GeneformerEncoder:
         # Half precision that a file holds would be fingerprinted as other weights.
         self.body = body.float().eval().requires_grad_(False)
         self._dtype, self._max_tokens = dtype, max_tokens
-        self._fingerprint: str | None = None
         self.to(device)
 
     def to(self, device: str) -> Self:
@@ -278,16 +276,15 @@ class GeneformerEncoder:
         body = load_body(folder, layer=layer)
         return cls(body, vocabulary, pooling=pooling, name=name or folder.name, **options)
 
-    def fingerprint(self) -> str:
-        """Sha256, in hex, of preprocessing version, vocabulary and weights; neither device nor number type."""
-        if self._fingerprint is None:
-            digest = hashlib.sha256(json.dumps([VERSION, self.vocabulary.fingerprint(), self.pooling]).encode())
-            config = self.body.config
-            shape = [config.num_attention_heads, config.hidden_act, config.layer_norm_eps, self.input_size]
-            digest.update(json.dumps(shape).encode())
-            add_tensors(digest, self.body.state_dict())
-            self._fingerprint = digest.hexdigest()
-        return self._fingerprint
+    @cached_property
+    def _fingerprint(self) -> str:
+        # Neither device nor number type.
+        digest = hashlib.sha256(json.dumps([VERSION, self.vocabulary.fingerprint(), self.pooling]).encode())
+        config = self.body.config
+        shape = [config.num_attention_heads, config.hidden_act, config.layer_norm_eps, self.input_size]
+        digest.update(json.dumps(shape).encode())
+        add_tensors(digest, self.body.state_dict())
+        return digest.hexdigest()
 
     def _columns(self, cells: Cells) -> RankColumns:
         """Find the genes and have the matrix checked: counts, or log-normalised values, which give the same order."""

@@ -9,6 +9,7 @@ import hashlib
 import string
 import zipfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
@@ -185,7 +186,6 @@ class HFSequenceEncoder(TextEncoder):
         that `trust_remote_code` does not allow. Pickled weights are read for tensors only; anything else is refused.
     """
 
-    kind: str
     default_key: ClassVar[str]
     noun: ClassVar[str]
 
@@ -218,7 +218,6 @@ class HFSequenceEncoder(TextEncoder):
         windows(1, self.window, self.overlap)
         self.dim = int(net.config.hidden_size)
         self.name = Path(self.source).name if Path(self.source).is_dir() else self.source
-        self._fingerprint: str | None = None
 
     def to(self, device: str) -> Self:
         """Run on another device from now on; returns the encoder itself."""
@@ -231,20 +230,16 @@ class HFSequenceEncoder(TextEncoder):
             f"HFSequenceEncoder({self.source!r}, modality={self.modality!r}, pooling={self.pooling!r}, dim={self.dim})"
         )
 
-    def fingerprint(self) -> str:
-        """Sha256, in hex, of the weights that shape the output, parameters and preprocessing version."""
-        if self._fingerprint is None:
-            text = SEQUENCE_VERSION if self.modality == "protein" else f"{SMILES_VERSION} {self.salts}"
-            spelling = [self.spelling.spaced, sorted(self.spelling.replace), self.spelling.prefix, self.spelling.suffix]
-            made = hashlib.sha256(
-                f"{_VERSION} {text} {self.pooling} {self.window} {self.overlap} {spelling}".encode()
-                + str(sorted(self.spelling.tokenizer.get_vocab().items())).encode()
-            )
-            # A pooler above the hidden states may be random, and is not used.
-            state = self.net.state_dict().items()
-            add_tensors(made, {key: tensor for key, tensor in state if not key.startswith("pooler.")})
-            self._fingerprint = made.hexdigest()
-        return self._fingerprint
+    @cached_property
+    def _fingerprint(self) -> str:
+        text = SEQUENCE_VERSION if self.modality == "protein" else f"{SMILES_VERSION} {self.salts}"
+        spelling = [self.spelling.spaced, sorted(self.spelling.replace), self.spelling.prefix, self.spelling.suffix]
+        made = hashlib.sha256(f"{_VERSION} {text} {self.pooling} {self.window} {self.overlap} {spelling}".encode())
+        made.update(str(sorted(self.spelling.tokenizer.get_vocab().items())).encode())
+        # A pooler above the hidden states may be random, and is not used.
+        state = self.net.state_dict().items()
+        add_tensors(made, {key: tensor for key, tensor in state if not key.startswith("pooler.")})
+        return made.hexdigest()
 
     def clean(self, values: Sequence[str]) -> list[tuple[str, str]]:
         """Return (residues or canonical SMILES, problem) for each text."""

@@ -8,11 +8,10 @@ import numpy as np
 
 from ..pp._sequences import SEQUENCE_VERSION, STANDARD, clean_sequence
 from ._distinct import TextEncoder
-from ._registry import digest, read_config, register, same_fingerprint, write_config
+from ._registry import digest, register
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -110,17 +109,6 @@ class KmerEncoder(TextEncoder):
     def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
         """Embed cleaned sequences: float32 (n, 640)."""
         return np.array(list(map(features, values)), dtype=np.float32).reshape(len(values), self.dim)
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `encoder.json` into `folder` and return it."""
-        return write_config(folder, {"kind": "kmer", "fingerprint": self.fingerprint()})
-
-    @classmethod
-    def from_folder(cls, folder: str | Path) -> KmerEncoder:
-        """Read what :meth:`save` wrote; a :class:`MismatchError` where a version that counts otherwise saved it."""
-        found, encoder = read_config(folder), cls()
-        same_fingerprint(folder, found.get("fingerprint"), encoder.fingerprint(), "this version of scbioverse")
-        return encoder
 
 
 def kmer_counts(sequence: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

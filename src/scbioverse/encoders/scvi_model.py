@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +31,7 @@ from .._tensor_files import add_tensors, read_tensors
 from .._untrusted import read_json_object, refusing
 from ..errors import InputError, MissingKeyError, WeightsError
 from ..io import var_of
-from ._registry import read_config, register, write_config
+from ._registry import FrozenEncoder, read_config, register, write_config
 from ._unpickle import Inert, load_torch_file
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class ScviBatch(NamedTuple):
 
 
 @register("scvi")
-class ScviEncoder:
+class ScviEncoder(FrozenEncoder):
     """Mean of an SCVI or SCANVI model's posterior, float32 (n, 1, n_latent).
 
     The model's weights are copied: training it on does not change the encoder. Query data are mapped as scvi-tools'
@@ -281,9 +282,7 @@ class ScviEncoder:
         scvi-tools is not installed.
     """
 
-    kind: str
     modality: str = "cell"
-    n_tokens: int = 1
 
     def __init__(self, model: Any, *, name: str | None = None) -> None:
         self.parts = model if isinstance(model, ScviParts) else ScviParts.of_model(model)
@@ -292,7 +291,6 @@ class ScviEncoder:
         if getattr(self._model.module, "latent_distribution", "normal") == "ln":
             raise InputError("the model's latent space (latent_distribution='ln') is drawn at random for every cell.")
         self.dim = int(self._model.module.n_latent)
-        self._fingerprint: str | None = None
 
     def __repr__(self) -> str:
         return f"ScviEncoder({self.name!r}, {self.parts.class_name}, {len(self.parts.genes)} genes, dim {self.dim})"
@@ -302,11 +300,9 @@ class ScviEncoder:
         """Read the folder that scvi-tools' `model.save` wrote; its AnnData is not needed, no code in it is run."""
         return cls(ScviParts.of_folder(Path(folder).expanduser()), name=name)
 
-    def fingerprint(self) -> str:
-        """Sha256, in hex, of weights, genes and settings."""
-        if self._fingerprint is None:
-            self._fingerprint = self.parts.fingerprint()
-        return self._fingerprint
+    @cached_property
+    def _fingerprint(self) -> str:
+        return self.parts.fingerprint()
 
     def plan(self, cells: Cells) -> ScviPlan:
         """Check the matrix, which must hold raw counts, map the genes and find the covariates.
