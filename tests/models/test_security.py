@@ -127,7 +127,7 @@ def test_numbers_that_would_fill_the_memory(saved: Path, where: str) -> None:
     part["hidden" if where == "negative" else where] = -4 if where == "negative" else 10**12
     (saved / "config.json").write_text(json.dumps(values))
     with pytest.raises(
-        WeightsError, match=r"must be (greater than or equal to 0, found -4|less .* 16777216, found 10)"
+        WeightsError, match=r"must be (greater than or equal to 1, found -4|less .* 16777216, found 10)"
     ):
         load(saved)
 
