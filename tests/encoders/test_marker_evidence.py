@@ -12,7 +12,6 @@ import scanpy as sc
 from scipy import sparse
 
 import scbioverse as sb
-from scbioverse.encoders._panel_share import marker_evidence
 from scbioverse.errors import InputError
 from scbioverse.io import Cells
 from scbioverse.knowledge.markers import marker_weights
@@ -21,6 +20,12 @@ from tests._dense_zscores import panel_zscores
 from tests._precision import LOGS, SMALL_NET
 
 IDS = ["CL:0000236", "CL:0000623", "CL:0000576", None]
+
+
+def marker_evidence(data, stats, terms):
+    cells = Cells.of(data)
+    cells.match(stats.genes, judge=False)
+    return cells.once(stats.read).evidence(cells, terms)
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,6 @@ from ..knowledge.markers import marker_weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from anndata import AnnData
-
     from ..io import GeneMatch
 
 VERSION = "panel-share-v1"
@@ -146,9 +144,7 @@ class _MarkerSums:
     values: Float
     done: NDArray[np.bool_]
 
-    def add(self, rows: Any, products: Float, empty: NDArray[np.bool_]) -> None:
-        found = products + self.at_zero
-        found[empty] = 0
+    def put(self, rows: Any, found: Float) -> None:
         self.values[rows], self.done[rows] = found, True
 
 
@@ -183,8 +179,10 @@ class PanelScores:
             # One product for all lists: what a term gets depends on no other.
             found = (offsets @ sp.vstack([sums.weights for sums in asked]).T).toarray()
             ends = np.cumsum([sums.weights.shape[0] for sums in asked])[:-1]
+            found += np.concatenate([sums.at_zero for sums in asked])
+            found[empty] = 0
             for sums, part in zip(asked, np.split(found, ends, axis=1), strict=True):
-                sums.add(rows, part, empty)
+                sums.put(rows, part)
         return offsets, empty
 
     def of_rows(self, n: int) -> PanelScores:
@@ -219,20 +217,27 @@ class PanelScores:
     def take(self, rows: slice, values: list[Float]) -> None:
         """Put in the marker sums of some rows, as :meth:`gathered` gave them elsewhere."""
         for sums, found in zip(self._asked.values(), values, strict=True):
-            sums.values[rows], sums.done[rows] = found, True
+            sums.put(rows, found)
 
     def ask(self, cells: Cells, terms: Sequence[str | None]) -> None:
         """Have the marker sums of some candidates taken by whoever walks through the cells next."""
         if (key := tuple(terms)) not in self._asked:
-            weights = marker_weights(key, [self.stats.genes[at] for at in self.panel.vocab])
+            weights = self._weights(key)
             values = zeros(cells.n_obs, len(key))
             done = np.zeros(cells.n_obs, dtype=bool)
             self._asked[key] = _MarkerSums(weights, weights @ self.panel.zero, values, done)
 
-    def evidence(self, cells: Cells, terms: Sequence[str | None]) -> Float:
-        """Return the marker sums of some candidates, float32 (n_obs, m); of much data they lie on the disk.
+    def _weights(self, terms: Sequence[str | None]) -> sp.csr_array:
+        return marker_weights(tuple(terms), [self.stats.genes[at] for at in self.panel.vocab])
 
-        An array, or a :class:`DiskRows`; not to be written into.
+    def evidence(self, cells: Cells, terms: Sequence[str | None]) -> Float:
+        """Return the weighted sums of z-scores of the candidates' markers, float32 (n_obs, m).
+
+        No statistic of the data set at hand enters, so that a cell's sums do not depend on the other cells. The weights
+        are :func:`scbioverse.knowledge.markers.marker_weights`; the sums are in standard deviations of such a sum over
+        the reference pool, were its genes independent. 0 for a candidate without measured markers (or that is no
+        ontology term) and for a cell without counts. An array or, of much data, a :class:`DiskRows`; not to be written
+        into.
         """
         self.ask(cells, terms)
         sums = self._asked[tuple(terms)]
@@ -248,28 +253,10 @@ class PanelScores:
             ends = np.searchsorted(rows, [span.stop for span in cells.spans()])
             parts = zip(cells.spans(), np.split(rows, ends[:-1]), strict=True)
             return np.concatenate([held.values[span][part - span.start] for span, part in parts])
-        weights = marker_weights(tuple(terms), [self.stats.genes[at] for at in self.panel.vocab])
+        weights = self._weights(terms)
         blocks = [cells.linear(rows[part], self.match.columns) for part in row_blocks(rows, _ROWS)]
         found = [panel_evidence(block, self.stats, self.panel, weights) for block in blocks]
         return np.concatenate(found) if found else np.zeros((0, len(terms)), dtype=np.float32)
-
-
-def marker_evidence(
-    data: AnnData | Cells, stats: GeneStats, cl_ids: Sequence[str | None], *, rows: NDArray[np.integer] | None = None
-) -> NDArray[np.float32]:
-    """Weighted sum of the z-scores of each candidate's markers, every cell by itself: float32 (n_obs, m).
-
-    Values are scaled as the compact encoder scales them (log of counts per panel share, standardised with mean and
-    standard deviation over the encoder's training pool, clipped), so that no statistic of the data set at hand enters
-    and a cell's evidence does not depend on the other cells. The weights are
-    :func:`scbioverse.knowledge.markers.marker_weights`; the sums are in standard deviations of such a sum over
-    the reference pool, were its genes independent. 0 for a candidate without measured markers (or that is no ontology
-    term) and for a cell without counts. `rows` are the rows wanted, increasing.
-    """
-    cells = Cells.of(data)
-    cells.match(stats.genes, judge=False)
-    scores = cells.once(stats.read)
-    return scores.evidence(cells, cl_ids) if rows is None else scores.evidence_of(cells, rows, cl_ids)
 
 
 def panel_evidence(

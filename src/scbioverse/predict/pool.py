@@ -293,7 +293,7 @@ class Markers:
     note: dict[str, Any] = field(default_factory=lambda: {"weight": 0.0})  # what the record says of it
 
     def scores(self, batch: Batch, candidates: Candidates) -> Float | None:
-        """Evidence (n, m); see :func:`scbioverse.encoders._panel_share.marker_evidence`."""
+        """Evidence (n, m); see :meth:`scbioverse.encoders._panel_share.PanelScores.evidence`."""
         if batch.evidence is None or not self.weight:
             return None
         try:
