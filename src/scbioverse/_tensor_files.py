@@ -92,10 +92,10 @@ def fill(params: Mapping[str, Tensor], tensors: Mapping[str, Tensor], wrong: str
             param.copy_(tensors[name])
 
 
-def add_tensors(digest: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Add names, types, shapes and values of tensors to a digest of hashlib, in the order of their names."""
+def add_tensors(digest: Any, tensors: Mapping[str, Tensor], *, typed: bool = True) -> None:
+    """Add names, types (if they are not all of one), shapes and values of tensors to a digest, by name."""
     for key, tensor in sorted(tensors.items()):
-        digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(f"{key}{tensor.dtype if typed else ''}{tuple(tensor.shape)}".encode())
         digest.update(bytes_of(tensor))
 
 

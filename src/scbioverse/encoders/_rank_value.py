@@ -85,9 +85,7 @@ class RankVocabulary:
     @classmethod
     def from_files(cls, tokens: str | Path, medians: str | Path, symbols: str | Path | None = None) -> RankVocabulary:
         """Read the published dictionaries, as pickles (without running them) or JSON."""
-        return cls.from_tables(
-            load_table(tokens), load_table(medians), None if symbols is None else load_table(symbols)
-        )
+        return cls.from_tables(load_table(tokens), load_table(medians), load_table(symbols) if symbols else None)
 
     def to_json(self) -> bytes:
         """Write as JSON; equal vocabularies give equal bytes."""

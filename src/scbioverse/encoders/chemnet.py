@@ -21,7 +21,7 @@ from torch.nn.functional import pad, selu
 from .._device import pick_device
 from .._lazy import file_of_package
 from .._logging import logger, shown_name
-from .._tensor_files import bytes_of
+from .._tensor_files import add_tensors
 from .._untrusted import check_plain, refusing
 from ..errors import OptionalDependencyError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
@@ -149,9 +149,7 @@ class ChemNetEncoder(TextEncoder):
     def _fingerprint(self) -> str:
         """Of weights and preprocessing version."""
         made = hashlib.sha256(f"{_VERSION} {SMILES_VERSION}".encode())
-        for key, tensor in sorted(self.net.state_dict().items()):
-            made.update(f"{key}{tuple(tensor.shape)}".encode())
-            made.update(bytes_of(tensor))
+        add_tensors(made, self.net.state_dict(), typed=False)
         return made.hexdigest()
 
     def clean(self, values: Sequence[str]) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from .._device import length_batches, pick_device
 from .._hub_files import COMMIT, find, hub_name
 from .._logging import logger
 from .._tensor_files import add_tensors, load_pretrained, quiet_transformers, safetensors_of
-from .._untrusted import passes, read_json, refuse_code, refusing
+from .._untrusted import passes, read_json_object, refuse_code, refusing
 from ..errors import InputError, MismatchError, WeightsError, check_choice
 from ._rank_value import RankColumns, RankedCells, RankVocabulary, find_columns, rank_tokens
 from ._registry import FrozenEncoder, read_config, register, write_config
@@ -50,10 +50,8 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 def read_body_config(folder: Path) -> dict[str, Any]:
     """Read `config.json` of a folder that holds a BERT."""
-    file = folder / "config.json"
-    config = read_json(file)
-    if not isinstance(config, dict) or config.get("model_type") != "bert":
-        found = config.get("model_type") if isinstance(config, dict) else type(config).__name__
+    config = read_json_object(folder / "config.json")
+    if (found := config.get("model_type")) != "bert":
         raise WeightsError(f"{folder} holds a model of type {found!r}; expected 'bert'.")
     return config
 
@@ -79,8 +77,9 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
     return load_pretrained(BertModel, folder, config, name=str(folder), **options)
 
 
-# In the official repository the dictionaries lie in the package's folder beside those of the models.
-_PLACES = ("", "geneformer", "gene_dictionaries_30m", "geneformer/gene_dictionaries_30m")
+# In the official repository the dictionaries lie in the package's folder beside those of the models. What lies loose
+# beside a model's folder is another model's.
+_PLACES = ("geneformer", "gene_dictionaries_30m", "geneformer/gene_dictionaries_30m")
 _TOKENS = "token_dictionary"
 _SUFFIXES = (".pkl", ".pickle", ".json", ".json.gz")
 
@@ -108,11 +107,8 @@ def _is_whole(folder: Path) -> bool:
 
 def token_dictionaries(folder: Path) -> list[Path]:
     """Token dictionaries in and beside a model's folder."""
-    found = []
-    for base in (folder, folder.parent):
-        for place in _PLACES:
-            if base == folder or place:  # what lies loose beside the folder is another model's
-                found += sorted((base / place).glob(f"{_TOKENS}*"))
+    places = [folder, *(base / place for base in (folder, folder.parent) for place in _PLACES)]
+    found = [path for place in places for path in sorted(place.glob(f"{_TOKENS}*"))]
     return [path for path in dict.fromkeys(found) if path.name.endswith(_SUFFIXES)]
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .._tensor_files import bytes_of, fill, read_tensors
+from .._tensor_files import add_tensors, fill, read_tensors
 from .._untrusted import read_json_object, refusing
 from ..errors import InputError, MismatchError, WeightsError
 from .backbone import Backbone
@@ -87,9 +87,7 @@ class Adapter:
     def fingerprint(self) -> str:
         """Sha256, in hex, of shape and tensors; nothing changes these."""
         digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
-        for name, value in sorted(self.tensors.items()):
-            digest.update(f"{name}{tuple(value.shape)}".encode())
-            digest.update(bytes_of(value))
+        add_tensors(digest, self.tensors, typed=False)
         return digest.hexdigest()
 
     @torch.no_grad()
@@ -148,9 +146,7 @@ class Adapter:
         with refusing(f"the adapter in {folder} is damaged", "Save or fetch the model again."):
             plain = read_json_object(folder / CONFIG, strict=True)
             tensors = read_tensors(folder / TENSORS)
-            own = dict(plain["scbioverse"])
-            targets = own.pop("targets")
-            config = AdapterConfig(**own, targets=targets if isinstance(targets, str) else tuple(targets))
+            config = AdapterConfig(**plain["scbioverse"])
         adapter = cls(config, {key.removeprefix(_PREFIX): value.float() for key, value in tensors.items()})
         for module, (down, up) in adapter.changes().items():
             if down.ndim != 2 or up.ndim != 2 or not len(down) == up.shape[1] == config.rank:
@@ -180,10 +176,10 @@ def target_modules(backbone: Backbone, targets: str | Sequence[str]) -> list[str
     modules = backbone.model.named_modules()
     linear = [name for name, module in modules if id(module) in blocks and isinstance(module, nn.Linear)]
     forms = {"attention": ".*att.*", "mlp": "(?!.*att).*", "all": ".*"}
-    if isinstance(targets, str) and targets not in forms:
+    if not isinstance(targets, str):
+        form = rf"(?:.*\.)?(?:{'|'.join(map(re.escape, targets))})"
+    elif (form := forms.get(targets, "")) == "":
         raise InputError(f"targets={targets!r}; choose 'attention', 'mlp', 'all', or name the layers in a list.")
-    named = rf"(?:.*\.)?(?:{'|'.join(map(re.escape, targets))})"
-    form = forms[targets] if isinstance(targets, str) else named
     chosen = [name for name in linear if re.fullmatch(form, name)]
     if not chosen:
         ends = sorted({name.rsplit(".", 1)[-1] for name in linear})
@@ -243,14 +239,12 @@ def trained_adapter(config: AdapterConfig, params: dict[str, nn.Parameter]) -> A
 def _twin(model: Any, dtype: torch.dtype | None) -> Any:
     """Copy the modules of a model but not its weights; those of another `dtype` are converted, tied ones once."""
     # deepcopy takes what stands in its memo as copied already: modules are made anew, weights are shared.
-    memo: dict[int, Any] = {}
-    for value in [*model.parameters(), *model.buffers()]:
-        convert = dtype is not None and value.is_floating_point() and value.dtype != dtype
-        if isinstance(value, nn.Parameter):
-            memo[id(value)] = nn.Parameter(value.detach().to(dtype), requires_grad=False) if convert else value
-        else:
-            memo[id(value)] = value
+    memo: dict[int, Any] = {id(value): value for value in (*model.parameters(), *model.buffers())}
+    if dtype is None:
+        return copy.deepcopy(model, memo)
+    for value in model.parameters():
+        if value.is_floating_point() and value.dtype != dtype:
+            memo[id(value)] = nn.Parameter(value.detach().to(dtype), requires_grad=False)
     twin = copy.deepcopy(model, memo)
-    if dtype is not None:
-        twin.config.dtype = dtype
+    twin.config.dtype = dtype
     return twin

@@ -46,8 +46,7 @@ class PromptTemplate:
     In `instruction`, `{modality}` stands for the kind of object. `examples` are terms that nobody scores, with words
     `before` and `after` and the `last` one. The start marker begins as the last word of `before`, the end marker as
     `after`, the task token as `last`; from there on they are trained or fixed like any marker. `question` stands
-    between object and answer and is read by every row: four tokens at most. Of several objects each has an end marker,
-    which a single one does without.
+    between object and answer and is read by every row: four tokens at most.
     """
 
     instruction: str = "Every line reads a {modality} and then says what it is."
@@ -65,24 +64,13 @@ class PromptTemplate:
         content = json.dumps({"version": _VERSION, "tail": _TAIL, **asdict(self)}, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
-    def render_annotate(
-        self, backbone: Backbone, tokens: BioTokens, modality: str | Sequence[str] = "cell", *, n_soft: int
-    ) -> Prompt:
-        """Render the prompt that asks for a label of one object or several, with `n_soft` soft tokens each."""
-        modalities = [modality] if isinstance(modality, str) else list(modality)
-        if not modalities or n_soft < 1:
-            raise InputError(f"A prompt needs a modality and soft tokens, found {modalities} and n_soft={n_soft}.")
-        head: list[int] = []
-        for i, name in enumerate(modalities):
-            head += [tokens.start_id(name)] if i else []
-            head += [tokens.placeholder(name)] * n_soft
-            head += [tokens.end_id(name)] if len(modalities) > 1 else []
+    def render_annotate(self, backbone: Backbone, tokens: BioTokens, modality: str = "cell", *, n_soft: int) -> Prompt:
+        """Render the prompt that asks for a label of an object, with `n_soft` soft tokens."""
+        opening = self._opening(backbone, self.instruction.replace("{modality}", modality))
         # What follows the soft tokens is read by every row: each token here costs as much as one of them.
-        head.append(tokens.task_id)
-        head += backbone.encode(" " + self.question.strip(), allow_special=False) if self.question.strip() else []
-        named = " and ".join(dict.fromkeys(modalities))
-        opening = self._opening(backbone, self.instruction.replace("{modality}", named))
-        return Prompt([*opening, tokens.start_id(modalities[0])], head)
+        asked = f" {self.question.strip()}".rstrip()
+        head = [*[tokens.placeholder(modality)] * n_soft, tokens.task_id, *backbone.encode(asked, allow_special=False)]
+        return Prompt([*opening, tokens.start_id(modality)], head)
 
     def marker_words(self) -> tuple[str, str, str]:
         """Words that start marker, end marker and task token begin as, each with its leading space."""
