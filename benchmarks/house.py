@@ -1,6 +1,7 @@
 """How the package is built, in numbers: size, branches, comments, circles, and what one call goes through.
 
-`python -m benchmarks.house` prints the table; `--no-call` leaves out what needs the model. Branch words are the
+`python -m benchmarks.house` prints the table; `--no-call` leaves out what needs the model, `--calls` prints which files
+that call enters and where it goes from room to room. Branch words are the
 keywords `if elif else for while and or not try except` in code; docstrings and comments are not code. A circle is a
 set of files that import one another, imports for type checking counted. The call is `sb.tl.annotate(adata)` on pbmc3k,
 the second of its kind in the process: how many files of the package it enters, how often it goes from a room (folder)
@@ -126,27 +127,47 @@ def _example(path: Path | None = None):
     return ad.read_h5ad(path, backed="r")
 
 
-def files_entered() -> tuple[int, int]:
-    """Files of the package that a warm `sb.tl.annotate(adata)` enters, and how often it changes room."""
+def calls_entered() -> list[tuple[str, str]]:
+    """File, below the package, and function of every call of a warm `sb.tl.annotate(adata)`, in order."""
     import scbioverse as sb
 
     sb.tl.annotate(_example())
     adata = _example()
-    seen: list[str] = []
-    prefix = str(ROOT)
+    seen: list[tuple[str, str]] = []
+    prefix = f"{ROOT}/"
 
     def watch(frame, event, _argument) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(prefix):
-            seen.append(frame.f_code.co_filename)
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(prefix):
+            seen.append((code.co_filename.removeprefix(prefix), code.co_qualname))
 
     sys.setprofile(watch)
     try:
         sb.tl.annotate(adata)
     finally:
         sys.setprofile(None)
-    rooms = [Path(one).relative_to(ROOT).parts[0] for one in seen]
-    moves = sum(one != other for one, other in itertools.pairwise(rooms))
-    return len(set(seen)), moves
+    return seen
+
+
+def moves_in(calls: list[tuple[str, str]]) -> Counter[str]:
+    """How often one call after another goes to another room, by the two functions."""
+    pairs = [(one, other) for one, other in itertools.pairwise(calls) if room_of(one[0]) != room_of(other[0])]
+    return Counter(f"{':'.join(one)} -> {':'.join(other)}" for one, other in pairs)
+
+
+def room_of(file: str) -> str:
+    """Folder of a file; a file beside the folders is a room of its own."""
+    return file.partition("/")[0]
+
+
+def print_calls(calls: list[tuple[str, str]], most: int = 40) -> None:
+    """Print which files are entered how often, and which changes of room are the most frequent."""
+    for file, n in Counter(file for file, _ in calls).most_common():
+        print(f"{n:7,}  {file}")
+    moves = moves_in(calls)
+    print(f"\n{moves.total()} changes of room, the most frequent")
+    for move, n in moves.most_common(most):
+        print(f"{n:7,}  {move}")
 
 
 def times_read() -> float:
@@ -188,7 +209,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-call", action="store_true", help="only what the source says")
     parser.add_argument("--rooms", action="store_true", help="the same of every room")
+    parser.add_argument("--calls", action="store_true", help="only which files a warm annotate enters, and how often")
     arguments = parser.parse_args()
+    if arguments.calls:
+        print_calls(calls_entered())
+        return
     text = read_text(ROOT)
     found = circles(import_graph(ROOT))
     rows: dict[str, float] = {
@@ -200,8 +225,9 @@ def main() -> None:
         "import, s": round(import_seconds(), 2),
     }
     if not arguments.no_call:
-        rows["files entered by a warm annotate"], moves = files_entered()
-        rows["changes of room by a warm annotate"] = moves
+        calls = calls_entered()
+        rows["files entered by a warm annotate"] = len({file for file, _ in calls})
+        rows["changes of room by a warm annotate"] = moves_in(calls).total()
         rows["times X is read, backed"] = round(times_read(), 2)
     width = max(map(len, rows))
     for name, value in rows.items():

@@ -25,6 +25,7 @@ from .errors import InputError, MissingKeyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    import pandas as pd
     from anndata import AnnData
 
 Verb = TypeVar("Verb", bound="Callable[..., object]")
@@ -114,6 +115,12 @@ def versions() -> dict[str, str]:
 def as_json(fields: Mapping[str, Any]) -> str:
     """Return `fields` and the package versions as a record holds them."""
     return json.dumps({**fields, "versions": versions()}, default=_plain)
+
+
+def without_nan(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as JSON takes it: None in place of NaN and infinity, which JSON has not."""
+    held = table.astype(object)
+    return held.where(held.notna() & ~held.isin([np.inf, -np.inf]), None)
 
 
 def write_record(adata: AnnData, step: str, **fields: Any) -> None:

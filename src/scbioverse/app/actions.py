@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from .._logging import shown_name
+from .._slots import without_nan
 from ..errors import InputError
-from ..io.columns import without_nan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -48,9 +48,3 @@ def as_categories(column: pd.Series, argument: str) -> pd.Series:
     of_name, names = pd.factorize(pd.Index([str(one) for one in held.cat.categories], dtype=object))
     codes = np.append(of_name, -1)[held.cat.codes]  # -1, missing, takes the last
     return pd.Series(pd.Categorical.from_codes(codes, names), index=column.index, name=column.name)
-
-
-def without_nan(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table as JSON takes it: None in place of NaN and infinity, which JSON has not."""
-    held = table.astype(object)
-    return held.where(held.notna() & ~held.isin([np.inf, -np.inf]), None)

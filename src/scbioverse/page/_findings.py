@@ -10,9 +10,9 @@ import pandas as pd
 
 from .. import get
 from .._logging import shown_name
+from .._slots import without_nan
 from ..errors import InputError, MissingKeyError
 from ..get._labelled import texts
-from ..io.columns import without_nan
 
 if TYPE_CHECKING:
     from anndata import AnnData

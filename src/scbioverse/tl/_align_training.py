@@ -14,8 +14,9 @@ import torch
 
 from .._device import place_encoder
 from .._logging import logger
+from .._slots import without_nan
 from ..errors import BioverseError, InputError
-from ..io.columns import as_categories, obs_column, without_nan
+from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.ontology import canonical_phrase
 from ..knowledge.phrases import answer_name, general_texts, label_card

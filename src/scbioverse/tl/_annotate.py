@@ -21,13 +21,13 @@ from .._slots import (
     read_record,
     records_of,
     takes_mudata,
+    without_nan,
     write_results,
 )
 from ..errors import InputError
 from ..explain.reasons import NO_COUNTS, Rationale, Wording, reasons
 from ..get._labelled import Labelled
 from ..io import Cells
-from ..io.columns import without_nan
 from ..models import load
 from ..predict.decide import rows_without_counts
 from ..predict.embedding import long_run, represent_rows

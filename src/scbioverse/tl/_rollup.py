@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._slots import Slots, check_target, takes_mudata, write_results
+from .._slots import Slots, check_target, takes_mudata, without_nan, write_results
 from ..errors import InputError
 from ..get._labelled import Labelled
-from ..io.columns import as_categories, obs_column, without_nan
+from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.levels import lift
 from ..knowledge.ontology import canonical_phrase
