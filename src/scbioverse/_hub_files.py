@@ -103,13 +103,9 @@ def list_repo(repo: str, revision: str | None) -> Listing:
     commit = str(info.sha)
     if not COMMIT.fullmatch(commit) or (revision and COMMIT.fullmatch(revision) and revision != commit):
         raise MismatchError(f"the hub answered with commit {commit!r} of {repo}, asked for was {revision!r}.")
-    sha256: dict[str, str | None] = {}
-    size: dict[str, int] = {}
-    for one in info.siblings or []:
-        lfs = getattr(one, "lfs", None)
-        sha256[one.rfilename] = None if lfs is None else str(lfs["sha256"] if isinstance(lfs, dict) else lfs.sha256)
-        size[one.rfilename] = int(one.size or 0)
-    return Listing(repo, commit, sha256, size)
+    files = info.siblings or []
+    sha256 = {one.rfilename: one.lfs["sha256"] if one.lfs else None for one in files}
+    return Listing(repo, commit, sha256, {one.rfilename: one.size or 0 for one in files})
 
 
 def fetch_folder(listing: Listing, patterns: Sequence[str]) -> Path:

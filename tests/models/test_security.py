@@ -61,7 +61,7 @@ def put(folder: Path, name: str, content: bytes) -> None:
 @pytest.mark.parametrize("kind", list(WRONG))
 def test_made_up_tensors_in_a_checkpoint(saved: Path, file: str, kind: str) -> None:
     put(saved, file, WRONG[kind])
-    with pytest.raises(WeightsError, match=rf"{Path(file).name} .*is damaged or truncated"):
+    with pytest.raises(WeightsError, match=rf"{Path(file).name} .*is damaged"):
         load(saved)
 
 
@@ -69,7 +69,7 @@ def test_made_up_tensors_in_a_checkpoint(saved: Path, file: str, kind: str) -> N
 def test_made_up_tensors_of_a_language_model(tiny_llm: Path, tmp_path: Path, kind: str) -> None:
     folder = Path(shutil.copytree(tiny_llm, tmp_path / "m"))
     (folder / "model.safetensors").write_bytes(WRONG[kind])
-    with pytest.raises(WeightsError, match=r"model\.safetensors .*is damaged or truncated"):
+    with pytest.raises(WeightsError, match=r"model\.safetensors .*is damaged"):
         Backbone.load(str(folder), device="cpu")
 
 

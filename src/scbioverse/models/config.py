@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
 
-from .._untrusted import FOREIGN, check_plain, read_json_object
+from .._untrusted import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
 
 T = TypeVar("T")
@@ -207,10 +207,10 @@ class BioVerseConfig:
         return made
 
 
-def check_format(values: Any) -> None:
+def check_format(values: dict[str, Any]) -> None:
     """Raise a :class:`WeightsError` where values are of a format that this version does not read."""
-    version = values.get("format_version") if isinstance(values, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
+    version = values.get("format_version")
+    if type(version) is not int:
         raise WeightsError("config.json names no format_version: it is not the configuration of a BioVerse model.")
     if version != FORMAT_VERSION:
         raise WeightsError(
@@ -222,14 +222,12 @@ def check_format(values: Any) -> None:
 def read_config(path: Path) -> dict[str, Any]:
     """Read `config.json` of a checkpoint, whatever its version; a :class:`WeightsError` where it is missing."""
     file = path / CONFIG
-    if file.exists() or file.is_symlink():
-        check_plain(file)
-    elif (path / "encoder.json").is_file():
+    if (path / "encoder.json").is_file() and not file.exists():
         raise WeightsError(
             f"{path} holds an encoder, which is a part of a model: scbioverse.tl.embed(adata, model=...) takes it. A "
             f"model's folder has a {CONFIG}."
         )
-    else:
+    if not file.exists() and not file.is_symlink():
         found = sorted(one.name for one in path.iterdir())[:8] if path.is_dir() else "no such folder"
         raise WeightsError(f"{path} is not a BioVerse model: it has no {CONFIG} (found: {found or 'nothing'}).")
     values = read_json_object(file, strict=True)

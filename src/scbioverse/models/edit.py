@@ -19,7 +19,7 @@ from .bioverse import BioVerse
 from .checkpoint import Encoders
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from .._device import Rng
     from ..encoders import Encoder

@@ -260,12 +260,10 @@ def parts_of_like_length(
 def take_rows(batch: Batch, rows: NDArray[np.integer]) -> Batch:
     """Return some rows of a batch; what is of the batch as a whole stays."""
     part: dict[str, Any] = dict(batch)
-    for name in ("texts", "cards"):
-        if name in part:
-            part[name] = [part[name][row] for row in rows]
-    for name in ("embeddings", "groups", "shares", "examples"):
-        if name in part:
-            part[name] = part[name][rows]
+    for name in {"texts", "cards"} & part.keys():
+        part[name] = [part[name][row] for row in rows]
+    for name in {"embeddings", "groups", "shares", "examples"} & part.keys():
+        part[name] = part[name][rows]
     if "related" in part:
         part["related"] = part["related"][np.ix_(rows, rows)]
     return cast("Batch", part)
