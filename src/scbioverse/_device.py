@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,13 +56,11 @@ def place_encoder(encoder: Any, device: str) -> None:
         logger.info("encoder %r does not run on %s", encoder.name, target)
 
 
-def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Compute products in `dtype` on `device`, with weights as they are; nothing for float32."""
     import torch
 
-    if dtype == torch.float32:
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype)
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 class BatchSize:

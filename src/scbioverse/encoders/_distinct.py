@@ -86,11 +86,9 @@ class TextEncoder(FrozenEncoder):
             raise InputError(self._complaint(adata, key, raw, codes, bad))
         values: dict[str, int] = {}
         # Different spellings of one molecule share an embedding.
-        place = np.array(
-            [-1 if i in bad else values.setdefault(text, len(values)) for i, (text, _) in enumerate(cleaned)]
-        )
-        # -1 stays -1: such a row has nothing to look up.
-        own = np.where(codes >= 0, place[codes], -1) if len(place) else codes
+        place = [-1 if problem else values.setdefault(text, len(values)) for text, problem in cleaned]
+        # Code -1 stays -1: such a row has nothing to look up.
+        own = np.array([*place, -1], dtype=np.int64)[codes]
         n_missing = int((codes < 0).sum())
         n_invalid = int((own < 0).sum()) - n_missing
         if not values:
@@ -99,7 +97,7 @@ class TextEncoder(FrozenEncoder):
             logger.info("%d of %d rows have no %s: their embedding is NaN", n_missing, adata.n_obs, self.noun)
         if n_invalid:
             logger.warning("%d of %d rows have an unreadable %s: NaN", n_invalid, adata.n_obs, self.noun)
-        return DistinctPlan(list(values), own.astype(np.int64), key, n_missing, n_invalid)
+        return DistinctPlan(list(values), own, key, n_missing, n_invalid)
 
     def _plan_of(self, cells: Cells) -> DistinctPlan:
         return self.plan(cells.adata, key=cells.key)

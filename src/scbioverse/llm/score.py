@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -131,17 +131,12 @@ def score_labels(
     """
     if prune is not None and not 0.0 < prune < 1.0:
         raise InputError(f"prune is a probability between 0 and 1, found {prune}.")
-    mask = suffix_mask(backbone, inputs_embeds, attention_mask)
-    n = len(inputs_embeds)
-    scores = np.zeros((n, trie.n_labels), dtype=np.float32)
+    scores = np.zeros((len(inputs_embeds), trie.n_labels), dtype=np.float32)
     if not trie.branches:
         return scores
     reader = _Reader(backbone, prefix, trie)
-    for first in range(0, n, batch_size):
-        rows = slice(first, min(first + batch_size, n))
-        own = mask if mask.shape[0] == 1 else mask[rows]
-        embeds = inputs_embeds[rows]
-        edges = reader.exact(embeds, own) if prune is None else reader.pruned(embeds, own, prune)
+    for rows, embeds, mask in reader.batches(inputs_embeds, attention_mask, batch_size):
+        edges = reader.exact(embeds, mask) if prune is None else reader.pruned(embeds, mask, prune)
         scores[rows] = reader.to_labels(edges).cpu().numpy()
     return scores
 
@@ -158,6 +153,15 @@ class _Reader:
         self.label_edges = torch.from_numpy(trie.label_edges).to(device)
         self.log_share = torch.from_numpy(np.log(trie.edge_share)).float().to(device)
         self.weight, self.bias = head_rows(backbone, [token for b in trie.branches for token in b.children])
+
+    def batches(
+        self, inputs_embeds: Tensor, attention_mask: Tensor | None, size: int
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Yield which rows are read together, their embeddings, and their masks or the one that holds for all."""
+        mask = suffix_mask(self.backbone, inputs_embeds, attention_mask)
+        for first in range(0, len(inputs_embeds), size):
+            rows = slice(first, first + size)
+            yield rows, inputs_embeds[rows], mask if len(mask) == 1 else mask[rows]
 
     def exact(self, embeds: Tensor, mask: Tensor) -> Tensor:
         """Log-probabilities (n, n_edges) at every choice."""
@@ -318,16 +322,14 @@ def score_own_lists(
     softmax over those tokens only that lead to one of the row's labels, `own` int (n, k), all different. Rows share the
     passes, and each reads only the tokens that its own choices need.
     """
-    n, lists = int(inputs_embeds.shape[0]), np.asarray(own, dtype=np.int64)
+    lists = np.asarray(own, dtype=np.int64)
     scores = np.zeros(lists.shape, dtype=np.float32)
     if not trie.branches or lists.shape[1] == 1:
         return scores
-    mask = suffix_mask(backbone, inputs_embeds, attention_mask)
     reader = _Reader(backbone, prefix, trie)
-    for first in range(0, n, batch_size):
-        rows = slice(first, min(first + batch_size, n))
+    for rows, embeds, mask in reader.batches(inputs_embeds, attention_mask, batch_size):
         part = torch.from_numpy(lists[rows]).to(reader.label_edges.device)
-        scores[rows] = _score_own(reader, inputs_embeds[rows], mask if mask.shape[0] == 1 else mask[rows], part)
+        scores[rows] = _score_own(reader, embeds, mask, part)
     return scores
 
 
