@@ -145,5 +145,5 @@ def test_empty_text_is_refused(text: str) -> None:
 
 
 def test_wrong_prompts_are_refused(tiny_backbone: Backbone, tokens: BioTokens) -> None:
-    with pytest.raises(InputError, match="molecule"):
+    with pytest.raises(KeyError, match="molecule"):
         PromptTemplate().render_annotate(tiny_backbone, tokens, "molecule", n_soft=1)

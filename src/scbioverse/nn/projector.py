@@ -113,11 +113,6 @@ class PrototypeProjector(nn.Module):
         Of keys (n_prototypes, n_tokens * dim) only directions count; codes (n_prototypes, n_soft, d_llm) may be
         embeddings of names; `scale` is the logit per unit of cosine.
         """
-        if keys.shape != self.keys.shape or codes.shape != self.codes.shape:
-            raise MismatchError(
-                f"prototypes need keys {tuple(self.keys.shape)} and codes {tuple(self.codes.shape)}, found "
-                f"{tuple(keys.shape)} and {tuple(codes.shape)}."
-            )
         self.keys.copy_(normalize(keys.to(self.keys), dim=1))
         self.codes.copy_(codes)
         self.log_scale.fill_(math.log(scale))
@@ -225,15 +220,13 @@ def choose_phrases(
     that have the `least` probability (the logistic function of the logit); 0 takes the first ones however improbable
     they are.
     """
-    if sum(sizes) != logits.shape[1]:
-        raise InputError(f"groups of {list(sizes)} phrases do not make up {logits.shape[1]} logits.")
     chosen: list[list[int]] = [[] for _ in range(len(logits))]
     first = 0
-    for size, some, needed in zip(sizes, most, least, strict=True):
+    for own, some, needed in zip(logits.split(list(sizes), dim=1), most, least, strict=True):
         # Sorted as logits: probabilities near one are equal long before logits are.
-        values, at = logits[:, first : first + size].float().sort(dim=1, descending=True, stable=True)
+        values, at = own.float().sort(dim=1, descending=True, stable=True)
         likely = torch.sigmoid(values[:, :some]).tolist()
         for row, (p, which) in enumerate(zip(likely, at[:, :some].tolist(), strict=True)):
             chosen[row] += [first + i for value, i in zip(p, which, strict=True) if value >= needed]
-        first += size
+        first += own.shape[1]
     return chosen

@@ -201,9 +201,6 @@ class CandidateSet:
 
     def index(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Return positions of `names` in the set."""
-        absent = [name for name in names if name not in self._index]
-        if absent:
-            raise InputError(f"{len(absent)} answers are not among the {len(self)} candidates, such as {absent[0]!r}.")
         return np.array([self._index[name] for name in names], dtype=np.int64)
 
     def needed(self, names: Sequence[str]) -> NDArray[np.int64]:

@@ -59,15 +59,6 @@ class Lessons:
     def __post_init__(self) -> None:
         if not self.examples:
             raise InputError("there are no instructions to learn from.")
-        for number, one in enumerate(self.examples):
-            for modality, row, _ in one.objects:
-                size = len(self.embeddings.get(modality, ()))
-                if not 0 <= row < size:
-                    raise InputError(f"instruction {number} reads row {row} of {modality!r}, which has {size} rows.")
-            if one.prompt == "label" and len(one.objects) != 1:
-                raise InputError(f"instruction {number} asks for a label of {len(one.objects)} objects, not one.")
-            if not one.source:
-                raise InputError(f"instruction {number} names no source.")
 
     @property
     def tasks(self) -> list[str]:

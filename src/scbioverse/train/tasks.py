@@ -98,8 +98,6 @@ class ContrastiveTask(Task):
 
     def __init__(self, model: BioVerse, *, modality: str = "cell", negatives: Sequence[str] = ()) -> None:
         super().__init__(model, modality=modality)
-        if model.text_space is None:
-            raise InputError("the model has no text space: call model.space.fit(texts) before contrastive training.")
         self._texts: dict[str, int] = {}
         self._vectors = torch.empty(0, model.space.dim)
         self._negatives = torch.from_numpy(model.text_coordinates(list(negatives))) if len(negatives) else None
