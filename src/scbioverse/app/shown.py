@@ -126,10 +126,7 @@ class Shown:
     @cached_property
     def ids(self) -> dict[str, str]:
         """Cell Ontology id of each label, as `annotate` resolved it; of labels that have one."""
-        if not self.own or self.slots.cl_id not in self.adata.obs:
-            return {}
-        pairs = pd.DataFrame({"name": self.labels, "id": self.adata.obs[self.slots.cl_id].astype(object)})
-        return {str(name): str(cl_id) for name, cl_id in pairs.dropna().drop_duplicates("name").to_numpy() if cl_id}
+        return Labelled(self.adata, self.slots).ids() if self.own else {}
 
     def id_of(self, label: str) -> str:
         """Cell Ontology id of a label: as `annotate` resolved it, else as it is read by itself; `""` for none."""

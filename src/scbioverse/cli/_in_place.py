@@ -17,7 +17,7 @@ from .._whole import moved_whole
 from ..errors import MismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pandas as pd
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 
 _CONSOLIDATED = {2: ".zmetadata", 3: "zarr.json"}
-_METADATA = frozenset({".zgroup", ".zattrs", ".zarray", "zarr.json"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,29 +84,21 @@ def write_in_place(adata: AnnData, store: Path, before: Before) -> None:
         if was_consolidated:
             file = _CONSOLIDATED[version]
             # What readers go by: before it is replaced they see the store as it was, but for tables that were replaced.
-            text = json.dumps(_consolidated(json.loads((store / file).read_text(encoding="utf-8")), fresh, moves))
-            (fresh / "consolidated").write_text(text, encoding="utf-8")
+            zarr.consolidate_metadata(root.store)
+            both = (json.loads((folder / file).read_text(encoding="utf-8")) for folder in (store, fresh))
+            (fresh / "consolidated").write_text(json.dumps(_consolidated(*both, moves)), encoding="utf-8")
             moves[file] = "consolidated"
 
 
-def _consolidated(root: dict[str, Any], fresh: Path, moves: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return the metadata that a store keeps of all its parts, as they are after the moves."""
-    version = 3 if "consolidated_metadata" in root else 2
-    held = root["consolidated_metadata"]["metadata"] if version == 3 else root["metadata"]
-    for target, source in moves.items():
-        for key in [one for one in held if one == target or one.startswith(f"{target}/")]:
+def _consolidated(root: dict[str, Any], new: dict[str, Any], moves: Iterable[str]) -> dict[str, Any]:
+    """Return the metadata that a store keeps of all its parts, as they are after the moves from a `new` one."""
+    held, made = (one.get("consolidated_metadata", one)["metadata"] for one in (root, new))
+    for target in moves:
+        inside = f"{target}/"
+        group = target.removesuffix("/zarr.json")  # of a group of version 3 the file with its attributes alone
+        for key in [one for one in held if one == target or one.startswith(inside)]:
             del held[key]
-        if source is None:
-            continue
-        for file in [fresh / source, *sorted((fresh / source).rglob("*"))]:
-            if file.name in _METADATA:
-                key = target + file.as_posix().removeprefix((fresh / source).as_posix())
-                node = json.loads(file.read_text(encoding="utf-8"))
-                if version == 3:  # one file a node, under the node's name
-                    key = key.rpartition("/")[0]
-                if file.name == ".zgroup" or node.get("node_type") == "group":
-                    node["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": {}}
-                held[key] = node
+        held |= {one: node for one, node in made.items() if one in (target, group) or one.startswith(inside)}
     # zarr reads what is outside before what is in it.
     ordered = dict(sorted(held.items(), key=lambda one: (one[0].count("/"), one[0])))
     held.clear()

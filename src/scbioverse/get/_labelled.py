@@ -84,6 +84,12 @@ class Labelled(NamedTuple):
         """Label of every row as text, NaN where there is none."""
         return texts(self.of(self.adata, self.slots.key, "label").adata.obs[self.slots.label])
 
+    def ids(self) -> dict[str, str]:
+        """Cell Ontology id of each label that has one."""
+        ids = self.adata.obs.get(self.slots.cl_id, pd.Series("", index=self.adata.obs.index)).astype(object)
+        pairs = pd.DataFrame({"name": self.labels().to_numpy(), "id": ids.to_numpy()}).dropna()
+        return {name: str(cl_id) for name, cl_id in pairs.drop_duplicates("name").to_numpy() if cl_id}
+
     def counts(self) -> dict[str, int]:
         """Rows of each label, the most frequent first."""
         return {str(name): int(n) for name, n in self.labels().dropna().value_counts().items()}

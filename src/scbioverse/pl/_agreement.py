@@ -59,7 +59,8 @@ class Agreement:
 
 def compared(adata: AnnData, label_key: str, key: str | None) -> Agreement:
     """Compare `obs[label_key]` with what `annotate` found."""
-    adata, slots = Labelled.of(adata, key, "label")
+    labelled = Labelled.of(adata, key, "label")
+    adata, slots = labelled
     check_columns(adata.obs, (label_key,), "Name the column of published labels with label_key=.")
     published, found = (texts(adata.obs[column]) for column in (label_key, slots.label))
     rows = (~published.fillna("").map(is_no_type) & found.notna()).to_numpy(bool)
@@ -68,8 +69,8 @@ def compared(adata: AnnData, label_key: str, key: str | None) -> Agreement:
     published, found = published[rows], found[rows]
     names = sorted(set(published))
     theirs = {name: one.cl_id or "" for name, one in zip(names, resolve_labels(names), strict=True)}
-    ids = adata.obs.get(slots.cl_id, pd.Series("", index=adata.obs_names)).astype(object).fillna("")[rows]
-    ours = {name: str(one) for name, one in zip(found, ids, strict=True)}
+    ids = labelled.ids()
+    ours = {name: ids.get(name, "") for name in found.unique()}
     table = pd.crosstab(published.to_numpy(), found.to_numpy())
     table = table.loc[_ordered(theirs), _ordered(ours)]
     relations = [[_relation(row, theirs[row], column, ours[column]) for column in table.columns] for row in table.index]
