@@ -199,7 +199,7 @@ def fastq_in_place_of_fasta(at: Path) -> Given:
     PROTEINS,
     "Genes in place of proteins (DNA)",
     'sb.pp.proteins("proteins.fasta")',
-    says=["1 of 2 sequences hold nucleotide letters alone (first: 'gene')", "translate them first"],
+    says=["1 of 2 sequences hold nucleotide letters alone: 'gene'", "translate them first"],
     outcome="said",
 )
 def dna_in_place_of_proteins(at: Path) -> Given:
@@ -220,7 +220,7 @@ def text_before_the_first_header(at: Path) -> Given:
     PROTEINS,
     "A header without a sequence",
     'sb.pp.proteins("proteins.fasta")',
-    says=["1 of 2 sequences cannot be read: 'a': empty", "valid"],
+    says=["1 of 2 sequences cannot be read: 'a' (empty)", "valid"],
     outcome="said",
 )
 def a_header_without_a_sequence(at: Path) -> Given:
@@ -277,7 +277,7 @@ def a_sequence_in_place_of_a_path(_: Path) -> Given:
     PROTEINS,
     "Digits in a sequence",
     "sb.pp.proteins(table)",
-    says=["1 of 2 sequences cannot be read: 'b': character '1' at position 3 is no residue"],
+    says=["1 of 2 sequences cannot be read: 'b' (character '1' at position 3 is no residue)"],
     outcome="said",
 )
 def digits_in_a_sequence(_: Path) -> Given:

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._logging import first_few, logger, shown_name, warn
+from .._logging import logger, shown_name
 from .._slots import write_record
 from ..errors import InputError
 from ._molecule_properties import molecule_property
 from ._smiles import Charges, Salts, parse_smiles
-from ._text_column import cell_text, duplicate_of, join_report, text_table
+from ._text_column import cell_text, duplicate_of, join_report, text_table, warn_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from anndata import AnnData
 
-_SHOWN = 5  # rows that a message names
 _FILES = (".csv", ".tsv", ".txt", ".smi", ".xlsx", ".sdf", ".parquet")
 _COUNTED = ["n_heavy_atoms", "formal_charge", "n_stereo", "n_stereo_unset", "n_isotopes", "n_radical_electrons"]
 
@@ -113,26 +112,17 @@ def molecules(
         "rest), %d charged, %d with stereo not set"
     )
     logger.info(said, len(report), *counts.values(), charged, unset)
-    _warn_of_rows(
-        report[parsed["mixture"]], len(report), "hold several substances, of which one is kept",
-        " obs['left_out'] holds the others; salts='keep' keeps all.",
+    problems, n = report["problem"], len(report)
+    warn_of_rows(
+        problems[parsed["mixture"]], n, "SMILES hold several substances, of which one is kept",
+        "obs['left_out'] holds the others; salts='keep' keeps all.",
     )  # fmt: skip
-    _warn_of_rows(
-        report[report["n_radical_electrons"] > 0], len(report),
-        "hold unpaired electrons: radicals, or atoms in brackets without their hydrogens",
-    )  # fmt: skip
+    unpaired = "SMILES hold unpaired electrons: radicals, or atoms in brackets without their hydrogens"
+    warn_of_rows(problems[report["n_radical_electrons"] > 0], n, unpaired)
     extended = parsed["behind"].str.startswith("|")
-    _warn_of_rows(report[extended], len(report), "have an extension behind them (CXSMILES), which is not read")
-    _warn_of_rows(bad, len(report), "cannot be read", " They are kept with obs['valid'] = False.")
+    warn_of_rows(problems[extended], n, "SMILES have an extension behind them (CXSMILES), which is not read")
+    warn_of_rows(problems[~report["valid"]], n, "SMILES cannot be read", "They are kept with obs['valid'] = False.")
     return adata
-
-
-def _warn_of_rows(rows: pd.DataFrame, n: int, what: str, advice: str = "") -> None:
-    """Warn of rows of a report, if there are any, and name some of them, with what is wrong with each."""
-    if len(rows):
-        problems = rows["problem"].map(lambda problem: problem and f" ({problem})")
-        named = (f"{shown_name(str(name))!r}{problem}" for name, problem in problems.items())
-        warn(f"{len(rows)} of {n} SMILES {what}: {first_few(named, _SHOWN)}.{advice}")
 
 
 def _table(data: Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:

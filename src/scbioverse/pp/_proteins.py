@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._logging import first_few, logger, shown_name, warn
+from .._logging import logger
 from .._slots import write_record
 from ..errors import InputError
 from ._sequences import AMBIGUOUS, clean_sequence, read_fasta
-from ._text_column import cell_text, duplicate_of, join_report, text_table
+from ._text_column import cell_text, duplicate_of, join_report, text_table, warn_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from anndata import AnnData
 
-_SHOWN = 5  # rows that a message names
 _NUCLEOTIDES = frozenset("ACGTUN")
 _LONG_ENOUGH = 30  # residues from which a text of nucleotide letters alone is no accident
 _LONG_ENOUGH_RNA = 12  # so many, where the rarest residue of all, selenocysteine, stands for uracil again and again
@@ -78,37 +77,29 @@ def proteins(
         raise InputError("there are no sequences: pass a FASTA file, or a list with at least one sequence")
     given = pd.Series(list(map(cell_text, table[key])), index=table.index, dtype=object)
     found = pd.DataFrame(list(map(clean_sequence, given)), index=table.index)
-    texts, bad = found["text"], found.loc[found["problem"] != "", "problem"]
-    named = first_few((f"{shown_name(str(name))!r}: {problem}" for name, problem in bad.items()), _SHOWN, "; ")
-    if len(bad) == len(table):
-        raise InputError(f"none of {len(table)} sequences can be read: {named}.")
+    texts, bad = found["text"], found["problem"] != ""
+    if bad.all():
+        problem = found["problem"].iloc[0]
+        raise InputError(f"none of {len(table)} sequences can be read, the first is {given.iloc[0][:60]!r}: {problem}")
     report = _report(found)
     obs = join_report(table, report, key, "sequence", texts.where(texts != "", given))
     if "description" not in obs:
         obs.insert(1, "description", "")
     adata = ad.AnnData(obs=obs)
     n_duplicates = int((report["duplicate_of"] != "").sum())
-    counts = {"n_invalid": len(bad), "n_duplicates": n_duplicates, "n_stops": int(report["n_stops"].sum())}
+    counts = {"n_invalid": int(bad.sum()), "n_duplicates": n_duplicates, "n_stops": int(report["n_stops"].sum())}
     write_record(adata, "proteins", **counts)
     lengths = report.loc[report["valid"], "length"]
     ambiguous, stopped = (report[["n_ambiguous", "n_stops"]] > 0).sum()
     said = "%d proteins of %d to %d residues: %d unreadable, %d duplicates, %d with ambiguous residues, %d with stops"
-    logger.info(said, len(report), lengths.min(), lengths.max(), len(bad), n_duplicates, ambiguous, stopped)
-    if len(bad):
-        kept = "They are kept with obs['valid'] = False."
-        warn(f"{len(bad)} of {len(table)} sequences cannot be read: {named}. {kept}")
-    nucleotides = table.index[texts.map(_is_nucleotides)]
-    if len(nucleotides):
-        warn(
-            f"{len(nucleotides)} of {len(table)} sequences hold nucleotide letters alone (first: "
-            f"{shown_name(nucleotides[0])!r}); amino acids are expected: translate them first."
-        )
-    broken = table.index[given.str.strip().str.contains("\n")]
-    if len(broken) and not isinstance(data, str | Path):
-        warn(
-            f"{len(broken)} of {len(table)} sequences hold line breaks (first: {shown_name(broken[0])!r}): their lines "
-            "are read as one sequence each."
-        )
+    logger.info(said, len(report), lengths.min(), lengths.max(), bad.sum(), n_duplicates, ambiguous, stopped)
+    problems, translate = found["problem"], "Amino acids are expected: translate them first."
+    warn_of_rows(problems[bad], len(table), "sequences cannot be read", "They are kept with obs['valid'] = False.")
+    nucleotides, broken = texts.map(_is_nucleotides), given.str.strip().str.contains("\n")
+    warn_of_rows(problems[nucleotides], len(table), "sequences hold nucleotide letters alone", translate)
+    warn_of_rows(
+        problems[broken], len(table), "sequences hold line breaks", "The lines of each are read as one sequence."
+    )
     return adata
 
 

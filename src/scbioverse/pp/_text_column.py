@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from .._logging import shown_name, warn
+from .._logging import first_few, shown_name, warn
 from ..errors import InputError, MissingKeyError
 
 _SHOWN = 5
@@ -66,6 +66,14 @@ def duplicate_of(texts: Iterable[str], names: pd.Index) -> list[str]:
     rows = pd.DataFrame({"text": list(texts), "name": names.astype(str)})
     first = rows.groupby("text")["name"].transform("first")
     return first.where((rows["text"] != "") & (first != rows["name"]), "").tolist()
+
+
+def warn_of_rows(problems: pd.Series, n: int, what: str, advice: str = "") -> None:
+    """Warn of some of `n` rows, if there are any; name a few, with the problem of each, `""` for none."""
+    if len(problems):
+        said = problems.map(lambda problem: problem and f" ({problem})")
+        named = first_few((f"{shown_name(str(name))!r}{problem}" for name, problem in said.items()), _SHOWN)
+        warn(f"{len(problems)} of {n} {what}: {named}. {advice}".rstrip())
 
 
 def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, texts: Iterable[str]) -> pd.DataFrame:
