@@ -83,10 +83,11 @@ def write_in_place(adata: AnnData, store: Path, before: Before) -> None:
                 moves |= {f"obs/{meta}": f"obs/{meta}"}
         if was_consolidated:
             file = _CONSOLIDATED[version]
-            # What readers go by: before it is replaced they see the store as it was, but for tables that were replaced.
             zarr.consolidate_metadata(root.store)
-            both = (json.loads((folder / file).read_text(encoding="utf-8")) for folder in (store, fresh))
-            (fresh / "consolidated").write_text(json.dumps(_consolidated(*both, moves)), encoding="utf-8")
+            was, made = (json.loads((at / file).read_text(encoding="utf-8")) for at in (store, fresh))
+            text = json.dumps(_consolidated(was, made, moves))
+            # What readers go by: before it is replaced they see the store as it was, but for tables that were replaced.
+            (fresh / "consolidated").write_text(text, encoding="utf-8")
             moves[file] = "consolidated"
 
 
