@@ -16,7 +16,7 @@ from scbioverse.ask.link import Names
 from scbioverse.ask.sequences import Sequences
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.pp._molecule_properties import molecule_property
-from scbioverse.pp._protein_properties import protein_mass
+from scbioverse.pp._sequences import protein_mass
 from tests._precision import UNIT
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scbioverse.cli import app
-from scbioverse.cli._words import Words
+from scbioverse.cli._run import Words
 
 ANNOTATE = Words({"layer": "--layer", "gene_key": "--gene-key", "labels": "--labels", "model": "--model"})
 

@@ -11,7 +11,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.datasets import _fetch
-from scbioverse.datasets._registry import DatasetInfo
+from scbioverse.datasets._fetch import DatasetInfo
 from scbioverse.errors import InputError, MismatchError, OfflineError
 
 CONTENT = b"id\tlabel\nCL:0000236\tB cell\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import scbioverse as sb
-from scbioverse.datasets._registry import find, registry
+from scbioverse.datasets._fetch import find, registry
 from scbioverse.errors import InputError
 
 KINDS = {"benchmark", "cells", "profiles", "knowledge", "molecules", "proteins"}

@@ -15,7 +15,7 @@ from anndata import AnnData
 import scbioverse as sb
 from scbioverse._slots import write_record
 from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.page._points import pack, places
+from scbioverse.page._report import pack, places
 from tests.page.conftest import NASTY, make_annotated
 
 MOST_BYTES = 5_000_000

@@ -13,7 +13,7 @@ from scbioverse.errors import InputError
 Chem = pytest.importorskip("rdkit.Chem")
 
 from scbioverse.pp._molecule_properties import GROUPS, molecule_property, neutral_smiles, related  # noqa: E402
-from scbioverse.pp._protein_properties import isoelectric_point, net_charge  # noqa: E402
+from scbioverse.pp._sequences import isoelectric_point, net_charge  # noqa: E402
 
 
 @pytest.mark.parametrize(

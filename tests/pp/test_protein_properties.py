@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scbioverse.pp._protein_properties import RESIDUE_MASSES, WATER, protein_mass
-from scbioverse.pp._sequences import AMBIGUOUS, STANDARD
+from scbioverse.pp._sequences import AMBIGUOUS, RESIDUE_MASSES, STANDARD, WATER, protein_mass
 
 
 def test_masses() -> None:

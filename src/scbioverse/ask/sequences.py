@@ -14,8 +14,7 @@ from .._slots import read_record
 from ..errors import InputError, MissingKeyError
 from ..llm.prompts import MAX_NAME_CHARS
 from ..pp._molecule_properties import GROUPS, element_count, molecule_formula, molecule_property
-from ..pp._protein_properties import isoelectric_point, protein_mass
-from ..pp._sequences import clean_sequence
+from ..pp._sequences import clean_sequence, isoelectric_point, protein_mass
 from ..pp._smiles import parse_smiles
 from .answer import Result
 from .rows import Rows

@@ -13,8 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import InputError
-from ._run import Stopped, in_words, listening, running, say, speak
-from ._words import Words
+from ._run import Stopped, Words, in_words, listening, running, say, speak
 
 if TYPE_CHECKING:
     from ..tl._ask import Chat

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ._fetch import citeseq_pbmc5k, fetch, load, pbmc3k
-from ._registry import DatasetInfo, list_datasets
+from ._fetch import DatasetInfo, citeseq_pbmc5k, fetch, list_datasets, load, pbmc3k
 from ._toy import toy_cells
 
 __all__ = ["DatasetInfo", "citeseq_pbmc5k", "fetch", "list_datasets", "load", "pbmc3k", "toy_cells"]

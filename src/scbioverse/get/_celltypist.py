@@ -13,8 +13,7 @@ import pandas as pd
 from .._lazy import import_optional
 from .._whole import written_whole
 from ..errors import InputError
-from ._labelled import Labelled, texts
-from ._tables import annotation, scores
+from ._labelled import Labelled, annotation, scores, texts
 
 if TYPE_CHECKING:
     from anndata import AnnData

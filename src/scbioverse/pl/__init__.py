@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from .._lazy import lazily
 
 if TYPE_CHECKING:
-    from ._agreement import annotation_confusion, audit, confidence_calibration
+    from ._agreement import annotation_confusion, audit, confidence_calibration, score_heatmap
     from ._alignment_umap import alignment_umap
     from ._annotation_umap import annotation_umap
     from ._evidence_dotplot import evidence_dotplot
-    from ._score_heatmap import score_heatmap
     from ._training_history import training_history
 
 __all__ = [
@@ -28,5 +27,5 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {name: f"_{name}" for name in __all__}
-    | dict.fromkeys(("annotation_confusion", "audit", "confidence_calibration"), "_agreement"),
+    | dict.fromkeys(("annotation_confusion", "audit", "confidence_calibration", "score_heatmap"), "_agreement"),
 )
