@@ -80,6 +80,7 @@ def test_nothing_is_compared_without_genes_weight_or_groups():
         (T_CELL, "CL:0000236", False),
         ("CL:0000169", "CL:0000584", True),
         ("CL:0000233", "CL:0000232", True),
+        ("CL:0000784", "CL:0000451", True),
     ],
 )
 def test_lineages(one, other, same):

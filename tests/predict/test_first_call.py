@@ -173,6 +173,14 @@ def test_fine_names_are_below_the_usual_ones() -> None:
     assert named(*groups, level="broad") == [T] * 3
 
 
+def test_stem_cells_are_no_dendritic_cells_because_two_lineages_of_these_add_up() -> None:
+    conventional, plasmacytoid, stem = "CL:0000990", "CL:0000784", "CL:0000037"
+    assert lift(plasmacytoid, "broad") == plasmacytoid
+    terms = [conventional, plasmacytoid, stem]
+    scores = np.log(np.array([[0.3, 0.3, 0.4], [0.9, 0.05, 0.05], [0.05, 0.9, 0.05]]))
+    assert name_groups(scores, terms, np.array([50, 50, 50])).terms == [stem, conventional, plasmacytoid]
+
+
 def test_broad_types_stay_apart() -> None:
     """By the ontology alpha and beta cells are epithelial cells; a group of these leaves them their names."""
     alpha, beta, epithelial = "CL:0000171", "CL:0000169", "CL:0000066"

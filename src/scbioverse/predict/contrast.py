@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LINEAGES = (
     ("CL:0000084", "CL:0000623", "CL:0001065"),  # T cells, NK cells, other innate lymphoid cells
     ("CL:0000236", "CL:0000786"),  # B cells and plasma cells
-    ("CL:0000576", "CL:0000235", "CL:0000129", "CL:0000451", "CL:0000094", "CL:0000097"),  # myeloid cells
+    ("CL:0000576", "CL:0000235", "CL:0000129", "CL:0000451", "CL:0000784", "CL:0000094", "CL:0000097"),  # myeloid
     ("CL:0000764", "CL:0000233", "CL:0000556"),  # erythroid cells, megakaryocytes, platelets
     ("CL:0008001",),  # their precursors
     ("CL:0000115",),  # endothelial cells
