@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -172,14 +173,17 @@ def test_phrases_lie_in_a_file_of_their_own(speaking: BioVerse, tiny_backbone: B
         PhraseBook.read(folder / "phrases" / "cell.json")
 
 
-@pytest.mark.parametrize("wrong", [{"groups": ()}, {"hidden": 0}, {"opening": " "}, {"longest": 0}])
-def test_speech_that_cannot_be(wrong: dict[str, object]) -> None:
-    from dataclasses import replace
-
-    with pytest.raises(InputError):
-        replace(SPEECH, **wrong)  # type: ignore[arg-type]
-    with pytest.raises(InputError):
-        PhraseGroup("", (), 1)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"groups": []}, {"hidden": 0}, {"opening": " "}, {"longest": 0}, {"groups": [{"lead": "", "phrases": []}]}]
+    + [{"groups": [{"lead": "", "phrases": ["a"], name: value}]} for name, value in (("most", 0), ("least", 1.5))],
+)
+def test_speech_that_cannot_be(tmp_path: Path, wrong: dict[str, object]) -> None:
+    SPEECH.write(tmp_path / "cell.json")
+    held = json.loads((tmp_path / "cell.json").read_text())
+    (tmp_path / "cell.json").write_text(json.dumps(held | wrong))
+    with pytest.raises(WeightsError, match=f"holds no phrases: {next(iter(wrong))}"):
+        PhraseBook.read(tmp_path / "cell.json")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -8,7 +8,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
 
@@ -88,8 +88,6 @@ class EncoderConfig:
     methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("terms", "candidates", "spread", "methods"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives lists
         if self.candidates and not any(self.terms):
             raise InputError("candidate tokens are mixed by the attention over terms: name the prototypes' terms, too.")
 
@@ -174,7 +172,7 @@ class BioVerseConfig:
     default_labels: list[str] = field(default_factory=list)
     #: How the language model is asked to say terms: `"spoken"`, general word first (see
     #: :func:`scbioverse.knowledge.phrases.spoken_name`), or `"natural"`.
-    names: str = "spoken"
+    names: Literal["spoken", "natural"] = "spoken"
     #: Whether `score` reads with the adapter, too, where there is one. False: it is for what the model writes, and the
     #: calibration, fitted without it, stays true.
     adapter_scores: bool = True
@@ -183,8 +181,6 @@ class BioVerseConfig:
     metrics: dict[str, Any] = field(default_factory=dict)  #: What was measured; free form, shown in the card.
 
     def __post_init__(self) -> None:
-        if self.names not in ("spoken", "natural"):
-            raise InputError(f"names are 'spoken' or 'natural', found {self.names!r}.")
         # 0.07 is where the learned temperature of the contrastive loss starts (Radford et al. 2021).
         self.calibration = {"score": Calibration(), "nearest": Calibration(temperature=0.07), **self.calibration}
 
@@ -272,17 +268,10 @@ class PhraseGroup:
     """Phrases of one kind, of which an object gets some; see :class:`PhraseBook`."""
 
     lead: str  # words before the group's phrases
-    phrases: tuple[str, ...]
-    most: Whole = 1  # at most so many are said of an object
-    least: FiniteFloat = 0.0  # probability that a phrase needs; 0 says the first ones however improbable they are
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "phrases", tuple(self.phrases))  # JSON gives a list
-        if not self.phrases or self.most < 1 or not 0 <= self.least <= 1:
-            raise InputError(
-                f"a group needs phrases, most ≥ 1 and least in 0 to 1, found {len(self.phrases)} phrases, {self.most} "
-                f"and {self.least}."
-            )
+    phrases: Annotated[tuple[str, ...], Field(min_length=1)]
+    most: Size = 1  # at most so many are said of an object
+    #: Probability that a phrase needs; 0 says the first ones however improbable they are.
+    least: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 @_PLAIN
@@ -294,20 +283,11 @@ class PhraseBook:
     embeddings of their words in a prompt of their own: it knows these without training.
     """
 
-    groups: tuple[PhraseGroup, ...]  # in the order in which they are said
-    hidden: Whole  # width of the head
-    opening: str  # prompt before the phrases
+    groups: Annotated[tuple[PhraseGroup, ...], Field(min_length=1)]  # in the order in which they are said
+    hidden: Size  # width of the head
+    opening: Annotated[str, Field(pattern=r"\S")]  # prompt before the phrases
     closing: str  # prompt behind them
-    longest: Whole = 40  # at most so many tokens of phrases are read
-
-    def __post_init__(self) -> None:
-        read = (one if isinstance(one, PhraseGroup) else PhraseGroup(**one) for one in self.groups)
-        object.__setattr__(self, "groups", tuple(read))
-        if not self.groups or not self.opening.strip() or min(self.hidden, self.longest) < 1:
-            raise InputError(
-                f"a phrase book needs groups, an opening, hidden ≥ 1 and longest ≥ 1, found {len(self.groups)} groups, "
-                f"{self.opening!r:.40}, {self.hidden} and {self.longest}."
-            )
+    longest: Size = 40  # at most so many tokens of phrases are read
 
     @classmethod
     def read(cls, file: Path) -> PhraseBook:
