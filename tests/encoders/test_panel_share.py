@@ -105,13 +105,13 @@ def test_input_is_not_written_to(small: tuple[np.ndarray, GeneStats, list[int]])
     ("change", "words"),
     [
         ({"genes": ("A", "A")}, "each gene once"),
-        ({"sd": [1, 0]}, "sd must be positive"),
+        ({"sd": [1, 0]}, "1 of 2 sd below or at zero"),
         ({"mean": [1]}, "mean must be 2 finite"),
         ({"mean": [1, np.nan]}, "mean must be 2 finite"),
         ({"profile": [-1, 2]}, "non-negative"),
-        ({"profile": [0, 0]}, "positive sum"),
+        ({"profile": [0, 0]}, "not all zero"),
         ({"target_sum": 0}, "target_sum"),
-        ({"clip": (2, 1)}, "low < high"),
+        ({"clip": (2, 1)}, r"found clip \(2, 1\)"),
     ],
 )
 def test_statistics_that_make_no_sense_are_refused(change: dict[str, Any], words: str) -> None:

@@ -56,15 +56,13 @@ class GeneStats:
             if array.shape != (n,) or not np.isfinite(array).all():
                 raise InputError(f"{name} must be {n} finite values, one a gene; found shape {array.shape}")
             object.__setattr__(self, name, array)
-        if (self.sd <= 0).any():
-            raise InputError(f"sd must be positive; {int((self.sd <= 0).sum())} of {n} genes have sd <= 0")
-        if (self.profile < 0).any() or self.profile.sum() <= 0:
-            raise InputError("profile must be non-negative with a positive sum")
-        if not self.target_sum > 0:
-            raise InputError(f"target_sum must be positive; found {self.target_sum}")
-        low, high = float(self.clip[0]), float(self.clip[1])
-        if not low < high:
-            raise InputError(f"clip must be (low, high) with low < high; found {self.clip}")
+        low, high = map(float, self.clip)
+        positive = (self.sd > 0).all() and (self.profile >= 0).all() and self.profile.any()
+        if not (positive and self.target_sum > 0 and low < high):
+            raise InputError(
+                f"sd and target_sum must be positive, profile non-negative and not all zero, and clip rise; found clip "
+                f"{self.clip}, target_sum {self.target_sum}, {(self.sd <= 0).sum()} of {n} sd below or at zero"
+            )
         object.__setattr__(self, "clip", (low, high))
         object.__setattr__(self, "target_sum", float(self.target_sum))
 
