@@ -111,20 +111,18 @@ class Backbone:
     @property
     def dtype(self) -> torch.dtype:
         """Number type of the weights."""
-        dtype: torch.dtype = self._embedding.weight.dtype
-        return dtype
+        return self._embedding.weight.dtype
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        device: torch.device = self._embedding.weight.device
-        return device
+        return self._embedding.weight.device
 
     def to(self, device: str) -> Backbone:
         """Move the weights; `"auto"` leaves them where they are. Spread or quantised ones cannot be moved."""
         if device == "auto" or (target := pick_device(device)) == self.device:
             return self
-        if is_placed(self.model):
+        if getattr(self.model, "hf_device_map", None) or getattr(self.model, "is_quantized", False):
             raise InputError(f"{self.name!r} was loaded with quantize= or device_map=; load it anew on {device!r}.")
         module: Any = self.model
         module.to(target)
@@ -157,8 +155,7 @@ class Backbone:
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
         """Look up token embeddings: int64 (...) to (..., d_llm) in the model's dtype."""
-        embedded: Tensor = self._embedding(ids.to(self.device))
-        return embedded
+        return self._embedding(ids.to(self.device))
 
     def hidden(
         self,
@@ -295,8 +292,7 @@ class Head:
     @property
     def device(self) -> torch.device:
         """Where the output embedding is."""
-        device: torch.device = self._linear.weight.device
-        return device
+        return self._linear.weight.device
 
     def raw(self, hidden: Tensor) -> Tensor:
         """Multiply hidden states (..., d) with the output embedding: (..., vocab_size), float32, nothing else done."""
@@ -337,11 +333,6 @@ def cache_name() -> str:
 def cache_of(output: Any) -> Any:
     """Keys and values in a model's output; None of a model that has none."""
     return getattr(output, cache_name(), None)
-
-
-def is_placed(model: PreTrainedModel) -> bool:
-    """Whether the model was spread over devices or quantised, so that it cannot be moved as a whole."""
-    return bool(getattr(model, "hf_device_map", None)) or bool(getattr(model, "is_quantized", False))
 
 
 def keep_on_one_device(model: PreTrainedModel) -> None:

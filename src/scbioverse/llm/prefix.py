@@ -181,13 +181,14 @@ def _attention(backbone: Backbone) -> str:
 @contextlib.contextmanager
 def _attending(backbone: Backbone, kind: str) -> Iterator[str]:
     before = _attention(backbone)
-    if kind != before:
-        backbone.model.set_attn_implementation(kind)
+    if kind == before:
+        yield kind
+        return
+    backbone.model.set_attn_implementation(kind)
     try:
         yield kind
     finally:
-        if kind != before:
-            backbone.model.set_attn_implementation(before)
+        backbone.model.set_attn_implementation(before)
 
 
 def expand_cache(cache: Cache, n: int, extra: Sequence[tuple[Tensor, Tensor]] | None = None) -> Cache:

@@ -252,8 +252,7 @@ def source_sha256(path: Path, files: list[Path]) -> str:
 
 def remembered_crc32(path: Path) -> dict[str, int]:
     """CRC-32 by name of the files of a folder as they were when its digest was computed; {} where that is not known."""
-    found: dict[str, int] = _record(path).get("crc32", {})
-    return found
+    return _record(path).get("crc32", {})
 
 
 def forget_digest(path: Path) -> None:
