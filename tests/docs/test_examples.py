@@ -13,7 +13,7 @@ import pytest
 from anndata import AnnData
 
 import scbioverse as sb
-from scbioverse.pl import _alignment_panels, _layout
+from scbioverse.pl import _alignment_umap, _layout
 from tests.docs.conftest import brought
 from tests.test_public_api import PACKAGES
 
@@ -49,7 +49,7 @@ def test_example_runs(
     import matplotlib.pyplot as plt
 
     monkeypatch.chdir(tmp_path)
-    for place in (_alignment_panels, _layout):
+    for place in (_alignment_umap, _layout):
         monkeypatch.setattr(place, "umap_layout", lambda points, rng=None: np.asarray(points[:, :2], np.float32))
     annotate = sb.tl.annotate
     monkeypatch.setattr(sb.tl, "annotate", lambda *a, **k: annotate(*a, **{"labels": ["B", "T cell", "NK"]} | k))

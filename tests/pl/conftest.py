@@ -35,7 +35,7 @@ def cells() -> AnnData:
 @pytest.fixture
 def quick_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first two columns in place of a UMAP, where the map itself is not the matter."""
-    from scbioverse.pl import _alignment_panels, _layout
+    from scbioverse.pl import _alignment_umap, _layout
 
-    for module in (_alignment_panels, _layout):
+    for module in (_alignment_umap, _layout):
         monkeypatch.setattr(module, "umap_layout", lambda points, rng=None: np.asarray(points[:, :2], np.float32))

@@ -15,7 +15,7 @@ from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse
 from scbioverse.models.edit import extend
-from scbioverse.pl import _alignment_panels
+from scbioverse.pl import _alignment_umap
 from scbioverse.pl import _alignment_umap as module
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def three(cells: AnnData, tiny_backbone: Backbone) -> tuple[dict[str, AnnData], 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        _alignment_panels, "umap_layout", lambda points, rng=None: np.asarray(points[:, :2], np.float32)
-    )
+    monkeypatch.setattr(_alignment_umap, "umap_layout", lambda points, rng=None: np.asarray(points[:, :2], np.float32))
 
 
 def printed(ax: plt.Axes) -> str:

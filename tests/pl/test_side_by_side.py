@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scbioverse.pl._alignment_panels import centroid_gap, side_by_side, unit_rows
+from scbioverse.pl._alignment_umap import centroid_gap, side_by_side, unit_rows
 from tests._precision import UNIT
 
 

@@ -49,9 +49,9 @@ def draw(cells: AnnData, model: BioVerse, several: bool) -> None:
 def test_what_is_drawn_is_of_these_data_and_this_model(
     cells: AnnData, model: BioVerse, several: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scbioverse.pl import _alignment_panels
+    from scbioverse.pl import _alignment_umap
 
-    monkeypatch.setattr(_alignment_panels, "umap_layout", lambda points, rng=None: points[:, :2])
+    monkeypatch.setattr(_alignment_umap, "umap_layout", lambda points, rng=None: points[:, :2])
     sb.tl.embed(cells, model=model)
     draw(cells, model, several)  # no warning
     held = cells.X.copy()

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._device import Rng, as_generator, as_seed
+from .._logging import plotted_name
 from .._slots import Slots, anndata_of, slot_of
 from ..errors import InputError, check_columns
+from ..metrics import retrieval
 from ..predict.descriptions import plain_texts
 from ..predict.embedding import tokens_in
-from ._alignment_panels import (
-    LEGEND_ROWS,
-    Kind,
-    described,
-    draw_cells,
-    draw_modalities,
-    explain_labels,
-    explain_modalities,
-    lay_out,
-    some_general,
-    spaces,
-    two_axes,
-)
-from ._layout import check_stored
-from ._style import PALETTE, finish, is_no_type
+from ._layout import check_stored, umap_layout
+from ._style import FAINT, INK, PALETTE, bare, figure_of, finish, is_no_type, map_corner, mark
 from ._style import palette as default_palette
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from ..models import BioVerse
+
+    Float = NDArray[np.float32]
 
 
 def alignment_umap(
@@ -184,3 +176,206 @@ def _kind(
     codes = np.array([at[one] for one in said[rows]], dtype=np.int64)
     texts = described(names) if cells else names
     return Kind(modality, key, values[rows], names, texts, codes, np.flatnonzero(np.isin(rows, shown)))
+
+
+GENERAL = "#b3b3b3"
+SOFT = "#595959"
+LEGEND_ROWS = 14
+MARKS = ("o", "s", "^", "D", "v")
+LONGEST_LABEL = 60
+_LEGEND: dict[str, Any] = {"loc": "outside right center", "frameon": False, "fontsize": 10, "labelcolor": INK}
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """Rows of one modality and the texts that belong to them."""
+
+    modality: str
+    key: str  # the column of `obs` with the texts, or with labels that these describe
+    values: Float  # float32 (n, n_tokens, dim), the encoder's output
+    names: list[str]  # m different ones, as they stand in that column
+    texts: list[str]  # of each name, each another
+    codes: NDArray[np.int64]  # int64 (n,): text of each row
+    shown: NDArray[np.int64]  # rows that are drawn; all are measured
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """Where everything lies in one map, (…, 2), and how near rows are to their texts in the full space."""
+
+    rows: list[Float]  # of each kind, those that are drawn
+    texts: list[Float]  # of each kind
+    general: Float  # unrelated texts
+    measures: list[dict[str, float]]  # of each kind; see :func:`scbioverse.metrics.retrieval`, and "gap"
+
+
+def lay_out(kinds: Sequence[Kind], rows: Sequence[Float], texts: Float, seed: int) -> Map:
+    """Measure kinds in the full space, `texts` being theirs and then unrelated ones, and lay all out together."""
+    measures: list[dict[str, float]] = []
+    first = 0
+    for kind, points in zip(kinds, rows, strict=True):
+        gap = centroid_gap(points, texts[first : first + len(kind.texts)])
+        measures.append({**retrieval(points, texts, target=first + kind.codes), "gap": gap})
+        first += len(kind.texts)
+    drawn = [points[kind.shown] for kind, points in zip(kinds, rows, strict=True)]
+    ends = np.cumsum([*map(len, drawn), *(len(kind.texts) for kind in kinds)])
+    parts = np.split(umap_layout(np.concatenate([*drawn, texts]), rng=seed), ends)
+    return Map(parts[: len(kinds)], parts[len(kinds) : -1], parts[-1], measures)
+
+
+def described(names: Sequence[str]) -> list[str]:
+    """Return the description of each label, each another: labels of one term have their names in front."""
+    from ..knowledge.names.company import resolve_labels
+    from ..knowledge.phrases import label_card
+
+    # What is longer than any label is a text already.
+    found = resolve_labels([name if len(name) <= LONGEST_LABEL else "" for name in names])
+    cards = [label_card(one.cl_id or one.name) if one.name else name for one, name in zip(found, names, strict=True)]
+    # With one text for two labels no cell could find its own.
+    return [f"{name}. {card}" if cards.count(card) > 1 else card for name, card in zip(names, cards, strict=True)]
+
+
+def some_general(n: int, generator: np.random.Generator) -> list[str]:
+    """Draw `n` unrelated texts, or as many as there are."""
+    from ..knowledge.phrases import general_texts
+
+    known = general_texts()
+    return [known[i] for i in generator.permutation(len(known))[: max(n, 0)]]
+
+
+def spaces(
+    model: BioVerse, rows: Mapping[str, Float], texts: Sequence[str]
+) -> tuple[tuple[list[Float], Float], tuple[list[Float], Float]]:
+    """Place rows, embeddings by modality, and texts: side by side as they come, and in the model's shared space."""
+    from ..llm.represent import represent
+
+    space = model.config.text_space
+    raw = represent(model.backbone, texts, layer=space.layer if space else None)
+    *before, raw = side_by_side(*(values.reshape(len(values), -1) for values in rows.values()), raw)
+    after = [model.coordinates(values, modality) for modality, values in rows.items()]
+    return (before, raw), (after, model.text_coordinates(texts))
+
+
+def unit_rows(x: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Divide each row by its length; a row of zeros stays."""
+    x = np.asarray(x, np.float32)
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
+
+
+def side_by_side(*parts: NDArray[np.floating]) -> list[NDArray[np.float32]]:
+    """Bring vectors (n_i, d_i) to one width without fitting anything: float32 (n_i, max d), rows of length 1.
+
+    Every row is divided by its length and the narrower kinds are filled up with zeros. Angles within a kind are exactly
+    those of the raw vectors. Angles between kinds mean nothing, which is what a picture of the state before alignment
+    has to show; a rotation fitted to the data (PCA of each, say) would hide how far apart they lie.
+    """
+    width = max(part.shape[1] for part in parts)
+    return [np.pad(unit_rows(part), ((0, 0), (0, width - part.shape[1]))) for part in parts]
+
+
+def centroid_gap(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Distance, 0 to 2, between the centroids of two sets of unit vectors (Liang et al. 2022, "modality gap")."""
+    return float(np.linalg.norm(unit_rows(a).mean(axis=0) - unit_rows(b).mean(axis=0)))
+
+
+def two_axes(ax: Sequence[Axes] | None, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Return the axes given, or make a figure with two square maps and room for the legend on the right."""
+    if ax is not None:
+        return figure_of(ax[0]), list(ax)
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(width, height), gridspec_kw={"wspace": 0.06}, layout="constrained")
+    return figure, list(axes)
+
+
+def _frame(ax: Axes, title: tuple[str, str], n_kinds: int) -> None:
+    """Finish a map: no axes but a corner, two lines above, and room at the top for what is printed."""
+    bare(ax)
+    ax.margins(0.05)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.02 * (high - low), high + (0.12 + 0.05 * n_kinds) * (high - low))
+    map_corner(ax)
+    ax.set_title(title[0], loc="left", fontsize=14, fontweight="bold", color=INK, pad=22)
+    ax.text(0, 1.015, title[1], transform=ax.transAxes, fontsize=10, color=SOFT, va="bottom")
+
+
+def _write(ax: Axes, x: float, y: float, text: str, size: float, *, strong: bool = False) -> None:
+    colour, weight = (INK, "bold") if strong else (SOFT, "normal")
+    ax.text(x, y, text, transform=ax.transAxes, va="baseline", fontsize=size, zorder=6, color=colour, fontweight=weight)
+
+
+def _scatter(ax: Axes, points: Float, **style: Any) -> None:
+    ax.scatter(points[:, 0], points[:, 1], **style)
+
+
+def draw_cells(
+    ax: Axes, title: tuple[str, str], kinds: Sequence[Kind], flat: Map, hues: Sequence[Sequence[str]]
+) -> None:
+    """Draw cells as dots, label texts as stars, unrelated text as crosses, and print the measures."""
+    cells, texts, found = flat.rows[0], flat.texts[0], flat.measures[0]
+    order = np.random.default_rng(0).permutation(len(cells))  # so that no label covers another by its place
+    size = float(np.clip(12_000 / max(len(order), 1), 3, 30))
+    colours, codes = np.asarray(hues[0], dtype=object), kinds[0].codes[kinds[0].shown][order]
+    _scatter(ax, flat.general, s=20, marker="x", c=GENERAL, linewidths=0.9, zorder=2)
+    _scatter(ax, cells[order], c=list(colours[codes]), s=size, alpha=0.75, linewidths=0, zorder=1, rasterized=True)
+    for area, edge, width in ((170, "white", 1.1), (105, INK, 0.7)):  # the larger one is the smaller one's rim
+        _scatter(ax, texts, s=area, c=list(colours), marker="*", edgecolors=edge, linewidths=width, zorder=4)
+    _frame(ax, title, 1)
+    n = int(found["n_candidates"])
+    lines = (
+        ("recall@1", f"{found['recall@1']:.2f}", f"chance {1 / n:.3f}"),
+        ("median rank", f"{found['median_rank']:.0f}", f"of {n} texts"),
+        ("centroid gap", f"{found['gap']:.2f}", "of at most 2"),
+    )
+    for row, (name, value, remark) in enumerate(lines):
+        y = 0.97 - 0.048 * row
+        _write(ax, 0.0, y, name, 10.5)
+        _write(ax, 0.23, y, value, 10.5, strong=True)
+        _write(ax, 0.33, y, remark, 10.5)
+
+
+def draw_modalities(
+    ax: Axes, title: tuple[str, str], kinds: Sequence[Kind], flat: Map, hues: Sequence[Sequence[str]]
+) -> None:
+    """Draw rows and texts of each modality in its colour, and print the measures of each."""
+    lines = [("", "recall@1", "median rank", "gap")]
+    for i, (kind, rows, texts, found) in enumerate(zip(kinds, flat.rows, flat.texts, flat.measures, strict=True)):
+        size, star = np.clip(9_000 / max(len(rows), 1), 4, 22), np.clip(6_000 / len(texts), 26, 110)
+        dots: dict[str, Any] = {"alpha": 0.6, "linewidths": 0, "zorder": 1, "rasterized": True}
+        _scatter(ax, rows, s=float(size), marker=MARKS[i % len(MARKS)], color=hues[i][0], **dots)
+        _scatter(ax, texts, s=float(star), marker="*", color=hues[i][0], edgecolors=INK, linewidths=0.5, zorder=3)
+        numbers = f"{found['recall@1']:.2f}", f"{found['median_rank']:.0f}", f"{found['gap']:.2f}"
+        lines.append((f"{kind.modality}s", *numbers))
+    _scatter(ax, flat.general, s=16, marker="x", c=GENERAL, linewidths=0.8, zorder=0)
+    _frame(ax, title, len(kinds))
+    for row, cells in enumerate(lines):
+        for column, (x, text) in enumerate(zip((0.0, 0.2, 0.36, 0.56), cells, strict=True)):
+            _write(ax, x, 0.965 - 0.047 * row, text, 10, strong=bool(row and column))
+
+
+def explain_labels(figure: Figure, kinds: Sequence[Kind], hues: Sequence[Sequence[str]]) -> None:
+    """Explain colours of labels, and marks, at the figure's right edge."""
+    handles = [
+        mark("cell", marker="o", markersize=5, color=FAINT),
+        mark("text of a label", marker="*", markersize=12, color=FAINT, markeredgecolor=INK, markeredgewidth=0.7),
+        mark("unrelated text", marker="x", markersize=5.5, color=GENERAL),
+        mark("", marker=""),  # keeps marks and labels apart without a second legend to place
+    ]
+    for name, hue in zip(kinds[0].names, hues[0], strict=True):
+        handles.append(mark(plotted_name(name), marker="o", markersize=8, color=hue))
+    figure.legend(
+        handles=handles, title=plotted_name(kinds[0].key), ncols=-(-len(hues[0]) // LEGEND_ROWS), alignment="left",
+        title_fontproperties={"size": 10, "weight": "bold"}, handletextpad=0.4, labelspacing=0.55, **_LEGEND,
+    )  # fmt: skip
+
+
+def explain_modalities(figure: Figure, kinds: Sequence[Kind], hues: Sequence[Sequence[str]]) -> None:
+    """Explain which marks and colours are rows and texts of which modality."""
+    handles = []
+    star: dict[str, Any] = {"marker": "*", "markersize": 11, "markeredgecolor": INK, "markeredgewidth": 0.5}
+    for i, (kind, its) in enumerate(zip(kinds, hues, strict=True)):
+        handles.append(mark(f"{kind.modality} ({len(kind.codes)})", marker=MARKS[i % len(MARKS)], color=its[0]))
+        handles.append(mark(f"text of a {kind.modality} ({len(kind.texts)})", color=its[0], **star))
+    handles.append(mark("unrelated text", marker="x", markersize=5.5, color=FAINT))
+    figure.legend(handles=handles, **_LEGEND)

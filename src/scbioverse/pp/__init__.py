@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ._check import check_cells
+from ._cells import check_cells, ranked_genes
 from ._molecules import molecules
 from ._proteins import proteins
-from ._ranked_genes import ranked_genes
 
 __all__ = ["check_cells", "molecules", "proteins", "ranked_genes"]
