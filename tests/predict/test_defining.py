@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
-from scbioverse.predict.defining import DEFINING_KEYS, told_apart
+from scbioverse.predict.contrast import DEFINING_KEYS, told_apart
 
 TERMS = ["CL:0000624", "CL:0000625", "CL:0000236"]  # CD4 T cell, CD8 T cell, B cell
 N = 400

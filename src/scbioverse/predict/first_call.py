@@ -19,9 +19,8 @@ from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_li
 from ..knowledge.markers import marker_genes
 from ..knowledge.ontology import broader_among, canonical_phrase, is_within, without_kinds
 from .candidates import own_labels
-from .contrast import Contrast, contrasted
+from .contrast import Contrast, contrasted, told_apart
 from .decide import compared_terms
-from .defining import told_apart
 from .groups import MOST_ALONE, MOST_CELLS, Groups, content_keys, find_groups, group_scores, hear
 from .pool import (
     MOST_SCORED,

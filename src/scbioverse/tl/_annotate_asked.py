@@ -12,8 +12,8 @@ import numpy as np
 from ..errors import InputError, check_choice
 from ..knowledge.ontology import broader_among
 from ..predict.candidates import asked_whole, log_labels, read_labels
+from ..predict.contrast import DEFINING_KEYS
 from ..predict.decide import Calls, call_rows, compared_terms, groups_without
-from ..predict.defining import DEFINING_KEYS
 from ..predict.embedding import Batch, CellEvidence, reference_stats
 from ..predict.first_call import Level, first_call, groups_told, names_known
 from ..predict.free_text import propose, write_for
