@@ -134,9 +134,9 @@ class SurfaceProteinEncoder:
             raise InputError(f"{source} holds negative or not finite values; counts of proteins are expected")
         exact = self._sequences
         loose = {_plain(name): text for name, text in self._sequences.items()}
-        found = [exact.get(name) or loose.get(_plain(name)) for name in names]
-        used = np.array([i for i, text in enumerate(found) if text is not None], dtype=np.int64)
-        unmatched = [name for name, text in zip(names, found, strict=True) if text is None]
+        found = {i: exact.get(name) or loose.get(_plain(name), "") for i, name in enumerate(names)}
+        used = np.array([i for i, text in found.items() if text], dtype=np.int64)
+        unmatched = [names[i] for i, text in found.items() if not text]
         if not len(used):
             raise InputError(
                 f"none of {len(names)} proteins in {source} has a sequence (measured: {names[:_SHOWN]}; "
@@ -144,7 +144,7 @@ class SurfaceProteinEncoder:
             )
         if unmatched:
             logger.info("%d of %d proteins have no sequence: %s", len(unmatched), len(names), unmatched[:_SHOWN])
-        table = self.base.embed_texts([text for text in found if text is not None])
+        table = self.base.embed_texts([found[i] for i in used])
         return SurfacePlan(abundance, used, table, source, unmatched)
 
     def summary(self, cells: Cells) -> dict[str, Any]:

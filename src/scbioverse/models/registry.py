@@ -30,16 +30,6 @@ COLUMNS = (
 )  # fmt: skip
 # All weights of the package lie here, and SHA256SUMS beside them: `cd weights && sha256sum -c SHA256SUMS`.
 _BUNDLED = Path(__file__).parent / "weights"
-SUMS = "SHA256SUMS"
-
-
-def listed_sums(folder: Path) -> dict[str, str]:
-    """Sha256 of each file of a bundled model by name, as the package's list has it; empty for any other folder."""
-    if folder.parent != _BUNDLED or not (_BUNDLED / SUMS).is_file():
-        return {}
-    lines = (_BUNDLED / SUMS).read_text(encoding="utf-8").splitlines()
-    found = (line.split("  ", 1) for line in lines)
-    return {name.removeprefix(f"{folder.name}/"): sha for sha, name in found if name.startswith(f"{folder.name}/")}
 
 
 def bundled() -> dict[str, Path]:
@@ -199,7 +189,7 @@ def verify(model: str) -> dict[str, str]:
     """Compare every file of a model with its sha256; return its folder and the name of its language model."""
     folder = find(model)
     values = read_config(folder)
-    for name, digest in (values.get("files", {}) | listed_sums(folder)).items():
+    for name, digest in values.get("files", {}).items():
         if not (folder / name).is_file():
             raise WeightsError(f"{name} of {model!r} is missing ({folder / name}). Install or fetch the model again.")
         if (found := file_sha256(folder / name)) != digest:

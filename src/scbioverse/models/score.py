@@ -421,22 +421,21 @@ def write_labels(
     model.modules.eval()
     done: list[Generated] = []
     length = max_new_tokens if choices is None else choices.longest
+    before, needed = reader.prefix(modality).length, len(reader.prompt(modality).head) + length
     memory = first_batch(
-        reader.backbone,
-        batch_size,
-        length=len(reader.prompt(modality).head) + length,
-        prefix=reader.prefix(modality).length,
-        logits=1,
-        copies=beams,
-        what=f"{modality}s",
+        reader.backbone, batch_size, length=needed, prefix=before, logits=1, copies=beams, what=f"{modality}s"
     )
-    forward = torch.inference_mode()(partial(model.forward, modality=modality, writes=True))
     write = partial(generate, max_new_tokens=length, allowed=choices, beams=beams)
+
+    @torch.inference_mode()
+    def written(part: slice) -> list[Generated]:
+        block = rows[unique[part]]
+        return model.forward(block, partial(write, batch_size=len(block)), modality=modality, writes=True)
+
     with tqdm(total=unique.size, desc="write", unit=modality, disable=not settings.progress) as bar:
-        for start in range(0, unique.size, batch_size):
-            block = rows[unique[start : start + batch_size]]
-            done += memory.run(lambda size, block=block: forward(block, partial(write, batch_size=size)))  # type: ignore[misc]
-            bar.update(len(block))
+        for _, found in memory.each(unique.size, written):
+            done += found
+            bar.update(len(found))
     texts = [" ".join(reader.backbone.decode(one.ids).split()) for one in done]
     log_probs = np.array([one.log_prob for one in done], dtype=np.float32)
     which = np.array([-1 if choices is None else choices.label(one.ids) for one in done], dtype=np.int64)
