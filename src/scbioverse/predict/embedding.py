@@ -86,7 +86,7 @@ def represent_rows(
     encoder = model.encoders[modality]
     # A representation the user computed is read as it is now, every time: nothing says whether it changed.
     given = isinstance(encoder, PrecomputedEncoder)
-    for stem in () if given else dict.fromkeys([slots.key, Slots().key]):
+    for stem in () if given else dict.fromkeys([slots.key, Slots.key]):
         held = _stored(cells, Slots(stem), encoder, modality)
         if held is not None:
             return held if rows is None else replace(held, values=held.values[rows])
@@ -147,8 +147,7 @@ def _check_free(cells: Cells, slot: str, step: str, encoder: Encoder) -> None:
 
 def embed_step(slots: Slots, modality: str = "cell") -> str:
     """Name under which an embedding is recorded: `"embed"` for the default slot, else with stem and modality."""
-    stem = "" if slots.key == Slots().key else f"_{slots.key}"
-    return f"embed{stem}{'' if modality == 'cell' else '_' + modality}"
+    return slots.step("embed") if modality == "cell" else f"{slots.step('embed')}_{modality}"
 
 
 def _stored(cells: Cells, slots: Slots, encoder: Encoder, modality: str) -> Representation | None:

@@ -132,7 +132,7 @@ def retrieve(
         raise InputError("direction='text' finds the best of several texts; pass two or more.")
     slots = Slots(key_added)
     slot = slots.retrieve(_suffix(adata, slots, name))
-    step, in_obs, in_obsm = slot.removeprefix(f"{Slots().key}_"), [f"{slot}_fits", f"{slot}_score"], f"{slot}_rows"
+    step, in_obs, in_obsm = slot.removeprefix(f"{Slots.key}_"), [f"{slot}_fits", f"{slot}_score"], f"{slot}_rows"
     check_target(adata, step, [slot], in_obs, [slot, in_obsm])
     loaded = load(model, device=device)
     where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer, "slots": slots}
