@@ -21,8 +21,7 @@ from ..errors import InputError
 from ..get._labelled import Labelled
 from ..pl._layout import map_of
 from ..pl._style import palette
-from ._findings import cautions, labels_found
-from ._methods import methods_text, provenance
+from ._findings import cautions, labels_found, methods_text, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
