@@ -13,6 +13,7 @@ from .._logging import first_few
 from ..errors import InputError
 
 KINDS = (".h5ad", ".zarr")
+_WANTED = dict(zip(KINDS, ("file", "folder"), strict=True))
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # First bytes of what people hand over in place of an h5ad file, and what to do about it.
 _PACKED = {
@@ -33,14 +34,12 @@ def check_source(source: Path) -> None:
         raise InputError(f"{source} does not exist{link}.")
     if source.suffix not in KINDS:
         raise InputError(f"{source} is neither .h5ad nor .zarr.")
+    if kind != _WANTED[source.suffix]:  # before it is opened: a pipe would never answer
+        raise InputError(f"{source} is a {kind}, not a {_WANTED[source.suffix]}. Give the {source.suffix} itself.")
     if source.suffix == ".zarr":
-        if kind != "folder":
-            raise InputError(f"{source} is a {kind}, and a .zarr is a folder. Give an .h5ad file or a zarr store.")
         if not any((source / one).is_file() for one in _ZARR_ROOTS):
             raise InputError(f"{source} is a folder without zarr.json or .zgroup: no zarr store, or a damaged one.")
         return
-    if kind != "file":  # before it is opened: a pipe would never answer
-        raise InputError(f"{source} is a {kind}, not a file. Give the .h5ad file itself.")
     with source.open("rb") as file:
         start = file.read(8)
     if not start:
@@ -127,8 +126,7 @@ def _writable_place(target: Path, what: str, kinds: tuple[str, str]) -> Path:
 def _check_replaced(target: Path) -> None:
     """Refuse to replace what is not an h5ad file or a stored AnnData, whatever its name says."""
     kind = _kind(target)
-    wanted = "folder" if target.suffix == ".zarr" else "file"
-    if kind != wanted:
+    if kind != _WANTED[target.suffix]:
         raise InputError(f"{target} is a {kind}, which is never replaced. Name another output.")
     if kind == "file":
         with target.open("rb") as file:

@@ -74,6 +74,11 @@ def to_linear(values: NDArray[np.floating], base: float | None) -> NDArray[np.fl
     return values if base is None else np.expm1(values * math.log(base))
 
 
+def _with_values(block: sp.csr_array, values: NDArray[np.floating]) -> sp.csr_array:
+    """Return a matrix with other values in the same places."""
+    return sp.csr_array((values, block.indices, block.indptr), block.shape)
+
+
 def whole_multiples(sample: sp.csr_array, base: float | None) -> tuple[float, int]:
     """Share of values that are whole multiples of their cell's smallest, after undoing `base`.
 
@@ -94,10 +99,15 @@ def whole_multiples(sample: sp.csr_array, base: float | None) -> tuple[float, in
     return float((np.abs(ratio - np.rint(ratio)) < _ROUNDED).mean()), int(ratio.size)
 
 
+def _clearly_whole(share: float, n_values: int, other: float = 0.0) -> bool:
+    """Whether so large a share of values are whole multiples, and clearly larger than under another scale."""
+    return n_values >= _ENOUGH and share >= _MOSTLY_WHOLE and share - other >= _CLEARLY_MORE
+
+
 def sum_spread(sample: sp.csr_array, base: float | None) -> tuple[float, float]:
     """Return spread (standard deviation of the logarithm) and median of the cells' sums, after undoing `base`."""
-    linear = to_linear(sample.data.astype(np.float64), base)
-    sums = np.asarray(sp.csr_array((linear, sample.indices, sample.indptr), sample.shape).sum(axis=1)).ravel()
+    linear = _with_values(sample, to_linear(sample.data.astype(np.float64), base))
+    sums = np.asarray(linear.sum(axis=1)).ravel()
     sums = sums[sums > 0]
     if sums.size < 2:
         return math.inf, math.nan
@@ -139,7 +149,7 @@ def _guess_one(sample: sp.csr_array, largest: float) -> ScaleGuess:
     spreads = {base: sum_spread(sample, base)[0] for base in candidates}
     if twice := _logged_twice(sample, largest, share, min(spreads.values())):
         return ScaleGuess("unreadable", None, None, twice)
-    if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE and share - multiples[1][0] >= _CLEARLY_MORE:
+    if _clearly_whole(share, n_values, multiples[1][0]):
         return believed(base, f"{share:.0%} of values are whole multiples of a count")
     base = min(spreads, key=lambda b: spreads[b])
     if spreads[base] < _EQUAL:
@@ -212,10 +222,9 @@ def _logged_twice(sample: sp.csr_array, largest: float, share: float, spread: fl
     """
     if largest > math.log1p(LARGEST_NATURAL):
         return ""
-    once = sp.csr_array((np.expm1(sample.data.astype(np.float64)), sample.indices, sample.indptr), sample.shape)
+    once = _with_values(sample, np.expm1(sample.data.astype(np.float64)))
     found, n_found = whole_multiples(once, math.e)
-    units = n_found >= _ENOUGH and found >= _MOSTLY_WHOLE and found - share >= _CLEARLY_MORE
-    if not units and not (spread >= _EQUAL and sum_spread(once, math.e)[0] < _EQUAL):
+    if not _clearly_whole(found, n_found, share) and not (spread >= _EQUAL and sum_spread(once, math.e)[0] < _EQUAL):
         return ""
     return (
         "holds logarithms of logarithms: scanpy.pp.log1p was run on it twice. Pass the counts, or undo one of them "
@@ -229,15 +238,15 @@ def _square_roots(sample: sp.csr_array, share: float, n_values: int, spread: flo
     `share`, `n_values` and `spread` are whole multiples and spread of sums under the readable scale that has most of
     the first.
     """
-    squared = sp.csr_array((np.square(sample.data, dtype=np.float64), sample.indices, sample.indptr), sample.shape)
+    squared = _with_values(sample, np.square(sample.data, dtype=np.float64))
     found, n_found = whole_multiples(squared, None)
-    if n_found >= _ENOUGH and found >= _MOSTLY_WHOLE and found - share >= _CLEARLY_MORE:
+    if _clearly_whole(found, n_found, share):
         return (
             f"holds square roots: the squares of {found:.0%} of its values are whole multiples of a count. Square them "
             "(adata.X = adata.X ** 2, of a sparse matrix adata.X.power(2)), or pass counts or log-normalised values."
         )
     # Counts that were divided to one length a cell are linear values as good as any.
-    if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE:
+    if _clearly_whole(share, n_values):
         return ""
     # Without fractions of a count in view: square roots of shares and logarithms scaled to one length look the same.
     if spread >= _EQUAL and sum_spread(squared, None)[0] < _EQUAL_LENGTH:
@@ -268,8 +277,7 @@ class GeneMoments:
         ones = np.ones(block.shape[0], dtype=np.float64)
         self.n_cells += int(block.shape[0])
         self._sum += block.T @ ones
-        squares = sp.csr_array((np.square(block.data, dtype=np.float64), block.indices, block.indptr), block.shape)
-        self._squares += squares.T @ ones
+        self._squares += _with_values(block, np.square(block.data, dtype=np.float64)).T @ ones
         self._values += np.bincount(block.indices[block.data != 0], minlength=block.shape[1])
         # In the type of the values: numpy takes twenty times as long where it has to convert each.
         top = np.zeros(block.shape[1], dtype=block.dtype)
@@ -300,12 +308,12 @@ class GeneMoments:
             return f"the largest value of {at_one.mean():.0%} of its genes is 1"
         # max_value= of scanpy cuts rare genes short, whose deviation is then below 1.
         uncut = used & (self._top < largest * (1 - _SAME))
-        if uncut.sum() < _LEAST_GENES:
-            return f"{1 - uncut.sum() / used.sum():.0%} of its genes have the same largest value, {largest:.4g}"
-        if (share := (np.abs(sd[uncut] - 1) < _NEAR_ONE).mean()) > _MOST_NEAR_ONE:
-            return f"{share:.0%} of its genes have a standard deviation of 1"
-        if (share := 1 - uncut.sum() / used.sum()) > _MOST_AT_TOP:
-            return f"{share:.0%} of its genes have the same largest value, {largest:.4g}"
+        few, at_top = uncut.sum() < _LEAST_GENES, 1 - uncut.sum() / used.sum()
+        near_one = 0.0 if few else (np.abs(sd[uncut] - 1) < _NEAR_ONE).mean()
+        if near_one > _MOST_NEAR_ONE:
+            return f"{near_one:.0%} of its genes have a standard deviation of 1"
+        if few or at_top > _MOST_AT_TOP:
+            return f"{at_top:.0%} of its genes have the same largest value, {largest:.4g}"
         part = uncut & (self._values >= _LEAST_VALUES_SCATTER) & (self._values < n / 2)
         if part.sum() >= _LEAST_GENES_SCATTER:
             logs, shares = np.log(sd[part]), np.log(self._values[part] / n)
