@@ -24,6 +24,7 @@ from .._logging import logger
 from .._runs import PARTS, WORKERS, digest_of
 from .._settings import settings
 from ..errors import InputError, MismatchError
+from ..io import row_blocks
 from ..knowledge.ontology import candidate_columns, kin_columns
 from ..knowledge.phrases import answer_name
 from ..llm.backbone import first_batch
@@ -172,8 +173,8 @@ class CandidateReader:
         """Log-probabilities (n, m) of terms by the projector's attention; see :func:`attended`."""
         if not any(self.made.terms) or not len(embeddings):
             return None
-        parts = [embeddings[start : start + _ROWS] for start in range(0, len(embeddings), _ROWS)]
-        found = [attended(*self.ready(part), self.made.terms, terms) for part in parts]
+        parts = row_blocks(embeddings, _ROWS)
+        found = [attended(*self.ready(embeddings[rows]), self.made.terms, terms) for rows in parts]
         return None if found[0] is None else np.concatenate(found)  # type: ignore[arg-type]
 
     def shares(
@@ -191,11 +192,10 @@ class CandidateReader:
         of `"candidate_tokens"` in the calibration. Rounded to `steps`; of candidates that could as well be rounded up,
         the one that comes `first` is.
         """
-        row = None if evidence is None else self.config.calibration.get("candidate_tokens")
         joint = self.attention(embeddings, terms)
         if joint is None:  # there are no rows: candidates are told apart, or nobody asks
             return np.empty((0, len(terms)), dtype=np.float32)
-        if row is not None and evidence is not None:
+        if evidence is not None and (row := self.config.calibration.get("candidate_tokens")):
             joint = row.weight("prototypes") * joint
             joint += row.weight("markers") * np.asarray(evidence, dtype=np.float64)
         out = softmax(joint, axis=1)
@@ -277,9 +277,8 @@ class ScoreJob:
     parts: Parts | None = None  # where results are kept; None: nowhere
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_trie", "_memory")} | {
-            "model": None
-        }
+        kept = {name: value for name, value in vars(self).items() if name not in ("_trie", "_memory")}
+        return kept | {"model": None}
 
     def loaded(self) -> Model:
         """Return the model, loaded at the first call where it was left behind."""
