@@ -123,10 +123,9 @@ class Composer:
         given; an :class:`InputError` that soft tokens are of an unknown modality.
         """
         rows = list(map(list, ids))
-        width = max(map(len, rows))
         flat = torch.tensor([token for row in rows for token in row], dtype=torch.long)
-        # Position of each token in the padded batch, counted row after row.
-        place = torch.tensor([i * width + t for i, row in enumerate(rows) for t in range(len(row))], dtype=torch.long)
+        lengths = torch.tensor(list(map(len, rows)))
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
         soft = soft or {}
         if unknown := sorted(set(soft) - set(self.tokens.modalities)):
             raise InputError(f"Soft tokens of unknown modality {unknown}; there are {list(self.tokens.modalities)}.")
@@ -134,12 +133,8 @@ class Composer:
         for number, modality in self._placeholders.items():
             if blocks := self._blocks(rows, number, modality, soft.get(modality, [None] * len(rows))):
                 values = _put(values, flat == number, torch.cat(blocks))
-        mask = torch.zeros(len(rows) * width, dtype=torch.long).index_fill_(0, place, 1).view(len(rows), width)
-        embeds = values.new_zeros(len(rows) * width, values.shape[1]).index_copy(0, place.to(values.device), values)
-        return Composed(
-            inputs_embeds=embeds.view(len(rows), width, -1),
-            attention_mask=mask.to(values.device),
-        )
+        embeds = _put(values.new_zeros(mask.numel(), values.shape[1]), mask.flatten(), values)
+        return Composed(embeds.view(*mask.shape, -1), mask.long().to(values.device))
 
     def _blocks(
         self, rows: list[list[int]], number: int, modality: str, given: Tensor | Sequence[Tensor | None]
