@@ -66,11 +66,11 @@ class Visitors:
         self._held: dict[str, Visitor] = {}
         self._lock = threading.Lock()
 
-    def get(self, cookie: str | None) -> Visitor | None:
+    def get(self, cookie: str) -> Visitor | None:
         """Return who has this cookie, who then is the one seen last."""
         with self._lock:
-            found = self._held.pop(cookie, None) if cookie else None
-            if found is not None and cookie:
+            found = self._held.pop(cookie, None)
+            if found is not None:
                 self._held[cookie] = found
             return found
 
@@ -122,7 +122,7 @@ class _Site:
 
     def who(self, request: Request) -> Visitor | None:
         """Return who asks; None for one without our cookie."""
-        return self.visitors.get(request.cookies.get(self.cookie))
+        return self.visitors.get(request.cookies.get(self.cookie, ""))
 
     def index(self, request: Request) -> Response:
         """Show the page, or let in who brings the token."""

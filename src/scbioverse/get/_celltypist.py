@@ -68,7 +68,7 @@ def celltypist(
     labels = found["label"].astype(object).to_numpy()
     # Of a label that stands for several candidates, or was set by hand, the highest probability is another's.
     own = pd.DataFrame({"predicted_labels": labels, "conf_score": found["confidence"]}, index=adata.obs_names)
-    if groupby is not None and groupby in adata.obs:
+    if groupby in adata.obs:
         best = logs.columns.to_numpy()[logs.to_numpy().argmax(axis=1)]
         columns = {
             "predicted_labels": best,

@@ -121,7 +121,7 @@ def set_agreement(predicted: Sequence[Collection[str]], expected: Sequence[Colle
     named, wanted = sum(len(a) for a, _ in rows), sum(len(b) for _, b in rows)
     return {
         "exact": sum(a == b for a, b in rows) / len(rows),
-        "precision": hits / named if named else 0.0,
+        "precision": hits / max(named, 1),
         "recall": hits / wanted,
         "f1": 2 * hits / (named + wanted),
         "n_rows": len(rows),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .. import get
-from .._logging import shown_name
+from .._logging import and_more, shown_name
 from .._slots import without_nan
 from ..errors import InputError, MissingKeyError
 from ..get._labelled import Labelled, texts
@@ -301,7 +301,5 @@ def provenance(adata: AnnData) -> str:
 
 
 def _listed(candidates: list[dict[str, Any]]) -> str:
-    names = [
-        shown_name(str(one["name"])) + (f" ({one['cl_id']})" if one.get("cl_id") else "") for one in candidates[:40]
-    ]
-    return ", ".join(names) + (f" and {len(candidates) - 40} more" if len(candidates) > 40 else "")
+    ids = (f" ({one['cl_id']})" if one.get("cl_id") else "" for one in candidates)
+    return and_more([shown_name(str(one["name"])) + cl_id for one, cl_id in zip(candidates, ids, strict=True)], 40)
