@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._logging import shown_name
+from .._logging import logger, printable, shown_name
 from .._slots import without_nan
-from ..errors import InputError
+from ..errors import BioverseError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,19 @@ def act(visitor: Visitor, action: str, args: Mapping[str, Any]) -> dict[str, Any
     if action not in ACTIONS:
         raise InputError(f"there is no action {action!r:.40}.")
     return ACTIONS[action](visitor, args)
+
+
+def tried(visitor: Visitor, action: str, args: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Run an action; return what came out, or an `error` in one sentence, and the status that HTTP has for it."""
+    try:
+        return act(visitor, action, args), 200
+    except BioverseError as error:
+        return {"error": printable(str(error))}, 400
+    except MemoryError:
+        return {"error": "this takes more memory than there is."}, 507
+    except Exception:  # noqa: BLE001  what a visitor sees is one sentence; the log has the rest
+        logger.exception("the page could not do %r", action)
+        return {"error": "that went wrong; the program's log says where."}, 500
 
 
 def static(name: str) -> str:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -24,9 +24,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from .._logging import logger, printable
-from ..errors import BioverseError
-from .actions import act, body_limit, static
+from .._logging import printable
+from .actions import body_limit, static, tried
 from .visitor import Visitor
 
 if TYPE_CHECKING:
@@ -169,7 +168,7 @@ class _Site:
             return _failed("arguments are JSON.", 400)
         if not isinstance(args, dict):
             return _failed("arguments are a JSON object.", 400)
-        return await run_in_threadpool(_acted, who, request.path_params["name"], args)
+        return JSONResponse(*await run_in_threadpool(tried, who, request.path_params["name"], args))
 
     def download(self, request: Request) -> Response:
         """Hand out the data with the labels as this visitor left them."""
@@ -194,18 +193,6 @@ async def _with_headers(request: Request, answer_to: RequestResponseEndpoint) ->
     answer = await answer_to(request)
     answer.headers.update(_HEADERS)
     return answer
-
-
-def _acted(who: Visitor, name: str, args: dict[str, Any]) -> Response:
-    try:
-        return JSONResponse(act(who, name, args))
-    except BioverseError as error:
-        return _failed(str(error), 400)
-    except MemoryError:
-        return _failed("this takes more memory than there is.", 507)
-    except Exception:  # noqa: BLE001  what a visitor sees is one sentence; the log has the rest
-        logger.exception("the page could not do %r", name)
-        return _failed("that went wrong; the program's log says where.", 500)
 
 
 def _failed(text: str, status: int) -> Response:

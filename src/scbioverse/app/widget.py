@@ -6,9 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import import_optional
-from .._logging import logger
-from ..errors import BioverseError
-from .actions import act, static
+from .actions import static, tried
 from .shown import Shown
 from .visitor import Visitor
 
@@ -86,14 +84,8 @@ def answered(visitor: Visitor, content: Any) -> dict[str, Any]:
     """Run what a view of the widget asks for; what went wrong comes back as a sentence."""
     content = content if isinstance(content, dict) else {}
     args = content.get("args")
-    try:
-        found = act(visitor, str(content.get("action")), args if isinstance(args, dict) else {})
-        return {"id": content.get("id"), "found": found}
-    except BioverseError as error:
-        return {"id": content.get("id"), "error": str(error)}
-    except Exception:  # noqa: BLE001  a view waits for an answer
-        logger.exception("the page could not do %r", content.get("action"))
-        return {"id": content.get("id"), "error": "that went wrong; the log says where."}
+    found, status = tried(visitor, str(content.get("action")), args if isinstance(args, dict) else {})
+    return {"id": content.get("id"), **({"found": found} if status == 200 else found)}
 
 
 def script() -> str:
