@@ -93,7 +93,7 @@ def annotate(
     quiet: Quiet = False,
 ) -> None:
     """Label every cell of SOURCE and write the result to --output."""
-    with running(quiet=quiet):
+    with running(quiet=quiet) as tell:
         from .. import get, tl
         from ._files import Output, write_table
         from ._paths import check_table, label_file, read_labels
@@ -125,9 +125,8 @@ def annotate(
             cells = get.annotation(adata, key=key_added)
             write_table(cells.to_csv(sep="\t" if table.suffix == ".tsv" else ",", index_label="cell"), table_place)
         found = get.labels(adata, key=key_added)
-        for name, n in zip(found["name"], found["n"], strict=True):
-            if n and not quiet:
-                say(f"{n:>8}  {name}")
+        for name, n in found.loc[found["n"] > 0, ["name", "n"]].itertuples(index=False):
+            tell(f"{n:>8}  {name}")
 
 
 @app.command()
@@ -174,15 +173,14 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Write a page about the labels of SOURCE that opens anywhere: map, reasons, warnings, methods, records."""
-    with running(quiet=quiet):
+    with running(quiet=quiet) as tell:
         from .. import page
         from ._files import read
         from ._paths import check_table
 
         place = check_table(output, {"input": source}, force=force, what="--output", kinds=(".html", ".htm"))
         page.report(read(source), place, key=key, title=title or source.stem, basis=basis)
-        if not quiet:
-            say(str(output))
+        tell(str(output))
 
 
 @app.command()
@@ -246,7 +244,7 @@ def export(
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write SOURCE in the form of another program. Fields that are still yours to fill in are named."""
-    with running(quiet=quiet):
+    with running(quiet=quiet) as tell:
         from .. import get
         from ._files import read, write
         from ._paths import check_apart, check_paths
@@ -254,8 +252,7 @@ def export(
         if to == "celltypist":
             check_apart(output, {"input": source}, "--output")
             tables = get.celltypist(read(source), key=key_added, path=output, force=force)
-            if not quiet:
-                say(f"{len(tables['predicted_labels'])} cells written to {output}")
+            tell(f"{len(tables['predicted_labels'])} cells written to {output}")
             return
         place = check_paths(source, output, force=force)
         values = {name: _FLAGS.get(said.lower(), said) for name, said in _pairs(value, "--value").items()}
@@ -264,9 +261,8 @@ def export(
             gene_key=gene_key, layer=layer,
         )  # fmt: skip
         write(found, place)
-        if not quiet:
-            say(f"{found.n_obs} cells, {found.n_vars} genes written to {output}")
-            say(f"Now run the validator of cellxgene-schema: cellxgene-schema validate {output}")
+        tell(f"{found.n_obs} cells, {found.n_vars} genes written to {output}")
+        tell(f"Now run the validator of cellxgene-schema: cellxgene-schema validate {output}")
 
 
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,8 +172,10 @@ def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
 
 
 @contextmanager
-def running(*, quiet: bool) -> Iterator[None]:
+def running(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     """Run a command inside: messages and warnings as lines on stderr, errors as one line and exit code 1.
+
+    Yields what says on stdout how the command went; nothing if `quiet`.
 
     After a signal the exit code is 128 and the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM.
     """
@@ -189,7 +191,7 @@ def running(*, quiet: bool) -> Iterator[None]:
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             if quiet:
                 warnings.simplefilter("ignore")
-            yield
+            yield _say_nothing if quiet else say
     except (BioverseError, OSError, MemoryError) as error:
         kind = "" if isinstance(error, BioverseError) else f"{type(error).__name__}: "
         say(f"error: {kind}{in_words(' '.join(str(error).split()))}", err=True)
@@ -202,6 +204,10 @@ def running(*, quiet: bool) -> Iterator[None]:
         logger.removeHandler(shown)
         logger.setLevel(level)
         settings.progress = progress
+
+
+def _say_nothing(_: str) -> None:
+    """Stand in for :func:`say`."""
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
