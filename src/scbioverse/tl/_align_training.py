@@ -70,8 +70,8 @@ def new_model(
     replaces = (given, use_rep, llm)
     if start == "model" and (model is None or any(one is not None for one in replaces)):
         raise InputError(
-            "start='model' goes on from a model's own projector: it fits neither use_rep=, llm=, an encoder by itself, "
-            "which has none, nor model=None."
+            "start='model' goes on from a model's own projector: it fits neither use_rep=, llm= nor model=None, and an "
+            "encoder by itself has none."
         )
     # Of a model whose encoder and language model are both replaced nothing is read.
     replaced = use_rep is not None and llm is not None

@@ -135,7 +135,7 @@ def annotate(
     --------
     >>> sb.tl.annotate(adata, labels=["B cell", "CD4 T cell", "CD8 T cell", "NK cell", "monocyte"])
     """
-    slots, seed = Slots(key_added), as_seed(rng)
+    seed, slots = as_seed(rng), Slots(key_added)
     step, always = slots.step("annotate"), (slots.label, slots.confidence, slots.margin, slots.entropy, slots.rationale)
     check_target(adata, step, always, [slots.cl_id], [slots.scores])
     _check_corrections(adata, slots)
