@@ -35,9 +35,11 @@ _SET: dict[str, Callable[[Any], Parts]] = {
 _SPLIT = "(LIST|COMPOSITION|SPREAD|COUNT)+ THAT?$"
 
 
-def twice() -> UnreadError:
-    """Refuse a fragment that can be read in two ways."""
-    return UnreadError("This can be read in two ways after the question before: say in full which rows are counted.")
+def _read_once(holds: object) -> None:
+    """Go on where something holds; else refuse a fragment as one that can be read in two ways."""
+    if not holds:
+        said = "This can be read in two ways after the question before: say in full which rows are counted."
+        raise UnreadError(said)
 
 
 def followed(links: Sequence[Link], before: Query, names: Names) -> Query | None:
@@ -51,26 +53,21 @@ def followed(links: Sequence[Link], before: Query, names: Names) -> Query | None
         held = pick(held, "BYCOL")  # "split that by donor"
     also, held = pick(held, "ALSO"), without(held, "ALSO")
     roles = roles_of(held)
-    if also and roles in [[role] for role in _CONDITIONS]:
-        narrowed = _narrowed(held[0], before, names)
-        if narrowed is not None:
-            return narrowed
+    alone = also and len(held) == 1 and held[0].role in _CONDITIONS
+    narrowed = _narrowed(held[0], before, names) if alone else None
+    if narrowed is not None:
+        return narrowed
     if roles in (["COUNT"], ["COUNT", "NOT"], ["NOT"]):
         return _counted({*roles_of(links)}, before)
     if not roles or not {*roles} <= {*_SET, *_CONDITIONS, "LIMIT", "ROW", "COUNT"}:
         return None
-    made = before
+    made: Query | None = before
     for one in without(held, "COUNT"):
-        replaced = _replaced(one, made, names)
-        if replaced is None:
-            return None
-        made = replaced
-    if "COUNT" not in roles:
-        return Query.model_validate(dict(made))
+        made = made and _replaced(one, made, names)
+    if made is None or "COUNT" not in roles:
+        return made and Query.model_validate(dict(made))
     # "And how many B cells?" after those that express a gene: all B cells, or those that express it?
-    plain = Query(want="count", where=both(*(one.value for one in pick(held, *_CONDITIONS, "LIMIT"))))
-    if made != plain:
-        raise twice()
+    _read_once(made == Query(want="count", where=both(*(one.value for one in pick(held, *_CONDITIONS, "LIMIT")))))
     return made
 
 
@@ -81,11 +78,8 @@ def shortened(links: Sequence[Link], before: Query) -> Query | None:
     """Read "as a percentage", "what fraction express CD3D?", "which donor has the most?" after a number of rows."""
     if before.want not in (*FIELDS, "groups") or before.against or before.show not in ("value", "rank"):
         return None
-    for pattern, read in _SHORT.items():
-        found = matches(pattern, links)
-        if found is not None:
-            return read(found, links, before)
-    return None
+    fits = ((matches(pattern, links), read) for pattern, read in _SHORT.items())
+    return next((read(found, links, before) for found, read in fits if found is not None), None)
 
 
 def _share(found: re.Match[str], _: Sequence[Link], before: Query) -> Query | None:
@@ -98,8 +92,7 @@ def _share(found: re.Match[str], _: Sequence[Link], before: Query) -> Query | No
     kinds, rest = _groups_and_rest(where)
     if found["all"] or not kinds or len(kinds) + len(rest) == 1:
         return before.but(want="fraction")
-    if not rest or len({frozenset(one.fields()) for one in kinds}) > 1:
-        raise twice()
+    _read_once(rest and len({frozenset(one.fields()) for one in kinds}) == 1)
     return before.but(want="fraction", where=both(*rest), among=both(*kinds))
 
 
@@ -108,8 +101,7 @@ def _of_those(found: re.Match[str], links: Sequence[Link], before: Query) -> Que
     where, rows = links[max(found.start("w"), found.start("v"))].value, referred(before)
     if rows is None or (found["n"] and not rows.of_groups):
         return None
-    if not rows.of_groups or rows.fields() & where.fields():
-        raise twice()
+    _read_once(rows.of_groups and rows.fields().isdisjoint(where.fields()))
     if found["n"]:
         return Query(want="count", where=both(rows, where))
     return Query(want="fraction", where=where, among=rows)
@@ -120,8 +112,7 @@ def _shares_by(found: re.Match[str], links: Sequence[Link], before: Query) -> Qu
     rows, column = referred(before), links[found.start("by")].value
     if rows is None:
         return None
-    if not found["be"] or not isinstance(column, str):
-        raise twice()
+    _read_once(found["be"] and isinstance(column, str))
     return Query(want="composition", where=rows, by=column, show="ratio")
 
 
@@ -130,16 +121,14 @@ def _same_share(found: re.Match[str], links: Sequence[Link], before: Query) -> Q
     if before.want != "fraction":
         return None
     made = _condition(links[found.start("w")].value, before)
-    if made is None:
-        raise twice()
+    _read_once(made)
     return made
 
 
 def _with_the_most(found: re.Match[str], links: Sequence[Link], before: Query) -> Query | None:
     """Read "which donor has the most?"."""
     by = links[found.start("by")].value if found["by"] else before.by
-    if by is None or before.then or f"obs:{by}" in before.fields():
-        raise twice()
+    _read_once(by is not None and before.then is None and f"obs:{by}" not in before.fields())
     want = "count" if before.want == "groups" else before.want
     return before.but(want=want, by=by, show="rank", order=links[found.start("top")].value)
 
@@ -156,22 +145,18 @@ _SHORT: dict[str, Callable[[re.Match[str], Sequence[Link], Query], Query | None]
 
 def _counted(roles: set[str], before: Query) -> Query:
     """Read "how many are there?", "how many do not?" and "how many is that?"."""
-    where, listed = before.where, before.show in ("groups", "any")
+    where, share = before.where, before.want == "fraction" and before.show != "groups"
     # Of the group that was found, or of what it has?
-    of_group = before.show == "rank" or (listed and where is None)
-    if of_group or before.against or (before.want == "fraction" and before.show != "groups") != ("THAT" in roles):
-        raise twice()
+    shows = ("rank", "groups", "any") if where is None else ("rank",)
+    _read_once(before.show not in shows and not before.against and share == ("THAT" in roles))
     if where is None or "NOT" not in roles:
         # "And how many do?" after those that do not
-        if "DO" in roles and where is not None and '"not"' in where.model_dump_json():
-            raise twice()
+        _read_once("DO" not in roles or '"not"' not in before.model_dump_json(include={"where"}))
         return Query(want="count", where=both(where, before.among))
     # Of "B cells that express CD79A" those that do not are B cells, too.
     kinds, rest = _groups_and_rest(where)
-    if not rest:
-        kinds, rest = [], kinds
-    if len(rest) != 1 or (kinds and "is" in rest[0].ops()):
-        raise twice()
+    kinds, rest = (kinds, rest) if rest else ([], kinds)
+    _read_once(len(rest) == 1 and not (kinds and "is" in rest[0].ops()))
     return Query(want="count", where=both(both(*kinds, rest[0].negated()), before.among))
 
 
@@ -194,8 +179,7 @@ def referred(query: Query) -> Where | None:
 
 def _narrowed(link: Link, before: Query, names: Names) -> Query | None:
     """Read "and LYZ as well?", "only those without LYZ": fewer of the rows before; None where that leaves none."""
-    if before.want == "list" and before.show != "value":
-        raise twice()
+    _read_once(before.want != "list" or before.show == "value")
     if before.against or before.want not in (*FIELDS, "list"):
         return None
     name = "among" if before.want == "fraction" and link.role != "HAS" else "where"
@@ -205,24 +189,26 @@ def _narrowed(link: Link, before: Query, names: Names) -> Query | None:
 
 def _replaced(link: Link, query: Query, names: Names) -> Query | None:
     """Put one part of a fragment into a query; None where that has no place for it."""
-    if link.role == "ROW":
-        named = query.want in ("value", "describe", "nearest") or (query.want, query.show) == ("list", "check")
-        return query.but(against=(names.row(link),)) if named else None
-    if link.role in _SET:
-        return query.but(**_SET[link.role](link.value)) if _has_place(link, query) else None
-    if link.role == "LIMIT":
-        return _number(link.value, query)
-    if link.role == "HAS" and link.value.some and query.of:
-        return _measured(link.value, query)
+    match link.role:
+        case "ROW":
+            named = query.want in ("value", "describe", "nearest") or (query.want, query.show) == ("list", "check")
+            return query.but(against=(names.row(link),)) if named else None
+        case role if role in _SET:
+            return query.but(**_SET[role](link.value)) if _has_place(link, query) else None
+        case "LIMIT":
+            return _number(link.value, query)
+        case "HAS" if link.value.some and query.of:
+            return _measured(link.value, query)
     return _condition(link.value, query)
 
 
 def _has_place(link: Link, query: Query) -> bool:
     """Whether a query has the parts that a word sets."""
-    if link.role == "STAT":
-        return bool(query.of)
-    if link.role == "BYCOL":
-        return isinstance(link.value, str) and query.want in {*FIELDS, "groups", "composition", "markers"}
+    match link.role:
+        case "STAT":
+            return bool(query.of)
+        case "BYCOL":
+            return isinstance(link.value, str) and query.want in {*FIELDS, "groups", "composition", "markers"}
     return query.show == "rank" or (link.role == "MEASURE" and query.want not in ("count", "fraction", "list"))
 
 

@@ -18,7 +18,7 @@ from ..knowledge.markers import SOURCES, load_markers
 from .answer import Result
 from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
 from .query import COMPARE, Query, Where, both, in_column, require
-from .say import SIGNS, Speech, capital, number, percent
+from .say import SIGNS, Speech, capital, number, percent, yes_or_no
 from .tables import unnamed
 
 if TYPE_CHECKING:
@@ -49,12 +49,9 @@ def measured(query: Query, rows: Cells, speech: Speech) -> Result:
     table = pd.DataFrame({"group": named, "measured": [one in rows.genes for one in named]})
     there, lost = (table["group"][table["measured"] == one].tolist() for one in (True, False))
     among = f"among the {n:,} genes measured"
-    if not there:
-        said = f"{_are(lost)} not {among}."
-    else:
-        said = f"{_are(there)} {among}{f', {_are(lost)} not' if lost else ''}."
+    said = f"{_are(there)} {among}{f', {_are(lost)} not' if lost else ''}." if there else f"{_are(lost)} not {among}."
     if query.show == "check":
-        return Result(f"{'No' if lost else 'Yes'}: {said}", table, not lost)
+        return Result(f"{yes_or_no(not lost)}: {said}", table, not lost)
     return Result(said, table, there)
 
 
@@ -84,15 +81,16 @@ def expressed(query: Query, rows: Cells, speech: Speech) -> Result:
     require(n, f"There are no such cells: {who}.")
     sums, cells = rows.totals(mask)
     table = pd.DataFrame({"gene": rows.names, "mean": sums / n, "n": cells, "fraction": cells / n})
-    by = "n" if often else "mean"
+    if often:
+        by, say, head = "n", "{:,} cells".format, "Genes expressed by the most"
+    else:
+        by, say, head = "mean", number, "Genes with the highest mean expression,"
     table = table.sort_values([by, "gene"], ascending=[False, True])
-    tied = int((table[by] == table[by].iloc[0]).sum())
+    tied = int((table[by] == table[by].max()).sum())
     table = table.head(query.top or max(MARKERS, tied))
-    values = [f"{value:,} cells" if often else number(float(value)) for value in table[by]]
-    shown = [f"{gene} ({value})" for gene, value in zip(table["gene"], values, strict=True)]
-    head = "Genes expressed by the most" if often else "Genes with the highest mean expression,"
+    shown = ", ".join(table["gene"] + " (" + table[by].map(say) + ")")
     value = list(table["gene"][: query.top or tied])
-    return Result(f"{head} {who}: {', '.join(shown)}; of {n:,} cells.{speech.remarks(query)}", table, value)
+    return Result(f"{head} {who}: {shown}; of {n:,} cells.{speech.remarks(query)}", table, value)
 
 
 # ---------------------------------------------------------------- markers
@@ -100,25 +98,25 @@ def expressed(query: Query, rows: Cells, speech: Speech) -> Result:
 
 def markers(query: Query, rows: Cells, speech: Speech) -> Result:
     """Name the genes that set rows, or each group of a column, apart from all others."""
+    inside, aside = rows.mask(query.where), ""
     if query.by is not None:
         groups = [
             (name, mask, rows.others(both(query.where, in_column(query.by, name))))
-            for name, mask in rows.sizes(query.by, rows.mask(query.where))[:_MOST_GROUPS]
+            for name, mask in rows.sizes(query.by, inside)[:_MOST_GROUPS]
         ]
+        aside = unnamed(query.by, rows, inside)
+    elif query.where is not None:
+        groups = [(speech.short(query.where), inside, rows.others(query.where))]
     else:
-        there = query.where is not None or not rows.whole
-        require(there, "Markers of what? All cells are asked about: there is nothing to compare them with.")
-        name = "the selected cells" if query.where is None else speech.short(query.where)
-        groups = [(name, rows.mask(query.where), rows.others(query.where))]
+        require(not rows.whole, "Markers of what? All cells are asked about: there is nothing to compare them with.")
+        groups = [("the selected cells", inside, ~inside)]
+    require(groups, f"There are no cells to compare: {speech.who(query.where)}.")
     for name, mask, rest in groups:
         require(_two_sets(mask, rest), f"{speech.name(name)} has no cells to compare, or no others.")
-    require(groups, f"There are no cells to compare: {speech.who(query.where)}.")
-    held = [rows.markers(mask, rest).assign(group=name) for name, mask, rest in groups]
-    said = [
-        f"{speech.name(name)}: {_best(table, query, f'of {int(mask.sum()):,} cells', 'of others')}"
-        for table, (name, mask, _) in zip(held, groups, strict=True)
-    ]
-    aside = unnamed(query.by, rows, rows.mask(query.where)) if query.by is not None else ""
+    held, said = [], []
+    for name, mask, rest in groups:
+        held.append(rows.markers(mask, rest).assign(group=name))
+        said.append(f"{speech.name(name)}: {_best(held[-1], query, f'of {mask.sum():,} cells', 'of others')}")
     text = f"Genes that mark ({RULE}): {'; '.join(said)}.{aside}{speech.remarks(query)}"
     return Result(text, *_tables(held, query.top))
 
@@ -141,9 +139,10 @@ def _tables(tables: list[pd.DataFrame], top: int | None) -> tuple[pd.DataFrame, 
 
 def genes_said(table: pd.DataFrame, here: str, there: str) -> str:
     """Genes with the shares of cells that express them inside and outside; of the first it is said of which cells."""
-    said = [(one.gene, percent(one.fraction_in), percent(one.fraction_out)) for one in table.itertuples()]
-    first = [f"{gene} ({inside} {here}, {outside} {there})" for gene, inside, outside in said[:1]]
-    return listed([*first, *(f"{gene} ({inside}, {outside})" for gene, inside, outside in said[1:])])
+    inside, outside = (table[one].map(percent).to_numpy(object) for one in ("fraction_in", "fraction_out"))
+    inside[:1] += f" {here}"
+    outside[:1] += f" {there}"
+    return listed(table["gene"] + " (" + inside + ", " + outside + ")")
 
 
 def differential(query: Query, rows: Cells, speech: Speech) -> Result:
@@ -174,9 +173,8 @@ def is_marker(query: Query, rows: Cells, speech: Speech) -> Result:
         for gene, held in zip(genes, values, strict=True)
     ]
     table = pd.DataFrame({"gene": query.of, "marker": [gene in marking for gene in genes]})
-    yes = bool(table["marker"].all())
-    word = "Yes" if yes else "Not all" if table["marker"].any() else "No"
-    return Result(f"{word}: {'; '.join(said)} (a marker is {RULE}).{speech.remarks(query)}", table, yes)
+    text = f"{yes_or_no(table['marker'])}: {'; '.join(said)} (a marker is {RULE}).{speech.remarks(query)}"
+    return Result(text, table, bool(table["marker"].all()))
 
 
 # ---------------------------------------------------------------- quality
@@ -189,12 +187,11 @@ def flagged(query: Query, rows: Cells, speech: Speech) -> Result:
     mitochondrial counts. Doublet-like: the median cell has more than 1.3 times the genes of all, and at least one in
     five cells expresses the best marker of each of two other groups (those that mark these by the rule of markers).
     """
-    groups = rows.sizes(query.column, rows.asked)
-    values = {name: rows.numbers(rows.usual(full)) for name, full in _QUALITY.items()}
-    medians = [{name: np.nanmedian(held[mask]) for name, held in values.items()} for _, mask in groups]
-    table = pd.DataFrame({"group": [name for name, _ in groups], "n": [int(mask.sum()) for _, mask in groups]})
-    table = table.join(pd.DataFrame(medians, columns=list(values)))
-    genes, mito = (np.nanmedian(held[rows.asked]) for held in values.values())
+    groups = dict(rows.sizes(query.column, rows.asked))
+    values = pd.DataFrame({name: rows.numbers(rows.usual(full)) for name, full in _QUALITY.items()})
+    medians = [[name, int(mask.sum()), *values[mask].median()] for name, mask in groups.items()]
+    table = pd.DataFrame(medians, columns=["group", "n", *_QUALITY])
+    genes, mito = values[rows.asked].median()
     if query.words == "lowq":
         fits = table[(table["genes"] < _FEW_GENES * genes) | (table["mito"] > _MUCH_MITO * mito)]
         rule = (
@@ -203,7 +200,7 @@ def flagged(query: Query, rows: Cells, speech: Speech) -> Result:
         )
     else:
         many = table[table["genes"] > _MORE_GENES * genes]
-        fits = many.loc[[_mixed(name, dict(groups), rows) for name in many["group"]]]
+        fits = many.loc[[_mixed(name, groups, rows) for name in many["group"]]]
         rule = (
             f"the median cell has over {_MORE_GENES} times the genes of all ({genes:,.0f}), and a fifth of the "
             "cells or more express the best marker of each of two other groups"
@@ -240,15 +237,15 @@ def why(query: Query, rows: Cells, speech: Speech) -> Result:
     mask, outside = rows.mask(query.among), rows.others(query.among)
     require(_two_sets(mask, outside), f"There is nothing to compare: {speech.who(query.among)}.")
     said, held, found = [], [], {}
-    for side in (one.parts[0] if one.op == "not" else one for one in query.against):
+    for one in query.against:
+        side = one.parts[0] if one.op == "not" else one
         name, label = speech.short(side), type_of(side)
         require(label, f"The marker tables know no type called {name!r}.")
         table = evidence(str(label), mask, outside, rows)
         require(not table.empty, f"The marker tables list no measured gene for {name}.")
-        good = table[table["supported"]]
+        good, others = table[table["supported"]], table.loc[~table["supported"], "gene"]
         best = genes_said(good.head(4), "of these cells", "of others") or "none"
-        lacking = listed(table[~table["supported"]]["gene"].head(3), "or")
-        lacking = f"; not {lacking}" if lacking else ""
+        lacking = f"; not {listed(others.head(3), 'or')}" if len(others) else ""
         said.append(f"for {name} {len(good)} of {len(table)} known markers are higher here: {best}{lacking}")
         held.append(table.assign(label=name))
         found[name] = good["gene"].tolist()
@@ -258,9 +255,8 @@ def why(query: Query, rows: Cells, speech: Speech) -> Result:
 
 def type_of(where: Where) -> str | None:
     """Return the type that a condition names: the term itself, or that of its label."""
-    names = [where.said, *map(str, where.values[:1] if len(where.values) == 1 else ())]
-    known = [load_ontology().find(one) or cell_type(one) for one in names if one]
-    return next(filter(None, known), None)
+    names = [where.said, *map(str, where.values)] if len(where.values) == 1 else [where.said]
+    return next(filter(None, (load_ontology().find(one) or cell_type(one) for one in filter(None, names))), None)
 
 
 def evidence(cl_id: str, mask: NDArray[np.bool_], outside: NDArray[np.bool_], rows: Cells) -> pd.DataFrame:

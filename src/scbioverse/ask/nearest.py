@@ -132,8 +132,7 @@ class Nearness:
 
     def like(self, centre: int) -> Result:
         """Rows most like one."""
-        others = np.flatnonzero(self.rows.asked & self.rows.readable)
-        others = others[others != centre]
+        others = self.rows.beside(centre)
         require(others.size, f"There is no other {self.rows.noun} to compare {self.rows.labels[centre]} with.")
         views = self._views(np.concatenate([[centre], others]), self.rows.adata)
         views = [type(one)(one.queries[:1], one.pool[1:], one.metric, one.weight) for one in views]

@@ -13,7 +13,7 @@ from . import genes, tables
 from .answer import Result
 from .cells import LEAST_FRACTION
 from .query import COMPARE, FIELDS, Query, require
-from .say import lowered, more, number, percent
+from .say import lowered, more, number, percent, yes_or_no
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,10 +135,6 @@ def _table(query: Query, found: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _yes(holds: bool) -> str:
-    return "Yes" if holds else "No"
-
-
 class _Told:
     """Sentences about the numbers of a query, each with what is asked for by itself."""
 
@@ -200,7 +196,7 @@ class _Told:
             return f"{self.what}: {said}{self._parts()}.", one.value
         if self.query.check is not None:
             yes = bool(self.holds(one.value))
-            return f"{_yes(yes)}: {self.lowered}: {said}.", yes
+            return f"{yes_or_no(yes)}: {self.lowered}: {said}.", yes
         word, value = self.by_share(one.value)
         return f"{word}: {self.lowered}: {said} {_RULE}.", value
 
@@ -237,7 +233,7 @@ class _Told:
             case "check":
                 asked = ", asked whether equal" if self.sign == "=" else ""
                 yes = self.more(*values[:2])
-                return f"{_yes(yes)}: {self.lowered}{asked}: {said}.", yes
+                return f"{yes_or_no(yes)}: {self.lowered}{asked}: {said}.", yes
             case "rank":
                 best = self.at_the_end(found)
                 end = f"the {_ENDS[query.order]} in {self.lowered}"

@@ -58,6 +58,11 @@ def more(n: int, shown: int, joint: str = " and") -> str:
     return f"{joint} {n - shown} more" if n > shown else ""
 
 
+def yes_or_no(holds: Any) -> str:
+    """Say yes where something, or all of several, holds, no where none does."""
+    return "Yes" if np.all(holds) else "Not all" if np.any(holds) else "No"
+
+
 class Speech:
     """Wording for one data set."""
 
@@ -90,23 +95,28 @@ class Speech:
 
     def where(self, where: Where) -> str:
         """Say a condition."""
-        if where.op == "not":
-            return self._not(where.parts[0])
-        if where.parts:
-            said = [f"({self.where(one)})" if one.op in ("and", "or") else self.where(one) for one in where.parts]
-            return f" {where.op} ".join(said)
-        if where.op == "missing":
-            return f"without a value in {self.field(where.field)}"
-        if where.op == "is":
-            return self._is(where)
+        match where.op:
+            case "not":
+                return self._not(where.parts[0])
+            case "and" | "or":
+                return f" {where.op} ".join(map(self._part, where.parts))
+            case "missing":
+                return f"without a value in {self.field(where.field)}"
+            case "is":
+                return self._is(where)
         return where.said or self._number(where)
 
+    def _part(self, where: Where) -> str:
+        return f"({self.where(where)})" if where.op in ("and", "or") else self.where(where)
+
     def _number(self, where: Where) -> str:
-        if where.field.startswith("gene:") and where.values == (0,) and where.op in _EXPRESSED:
-            return f"{where.gene} {_EXPRESSED[where.op]}"
-        said = _SOME.get(where.op) if where.values == (0,) else None
-        if said is not None and where.field in self.known and self.known[where.field].counted:
-            return f"{said} {self.field(where.field)}"
+        counted = where.field in self.known and self.known[where.field].counted
+        # Of what is counted a row has some or none.
+        if where.values == (0,) and where.op in _SOME:
+            if where.field.startswith("gene:"):
+                return f"{where.gene} {_EXPRESSED[where.op]}"
+            if counted:
+                return f"{_SOME[where.op]} {self.field(where.field)}"
         values = [self.value(where.field, float(value)) for value in where.values]
         sign = "from" if where.op == "between" else SIGNS[where.op]
         return f"{self.field(where.field)} {sign} {' to '.join(values)}"
@@ -123,20 +133,20 @@ class Speech:
         """Say a condition behind the rows that it is of: " that are labelled B", " that express CD3D"."""
         if where is None:
             return ""
-        held = where.parts[0] if where.op == "not" else where
-        if not held.some_gene:
-            return f" that are {self.where(where)}"
-        return f" that express {held.gene}" if held is where else f" that do not express {held.gene}"
+        if where.some_gene:
+            return f" that express {where.gene}"
+        if where.op == "not" and where.parts[0].some_gene:
+            return f" that do not express {where.parts[0].gene}"
+        return f" that are {self.where(where)}"
 
     def _is(self, where: Where) -> str:
-        values = listed(map(self.name, where.values[:_MOST]), "or")
-        values += f" or {len(where.values) - _MOST} more" if len(where.values) > _MOST else ""
+        values = listed(map(self.name, where.values[:_MOST]), "or") + more(len(where.values), _MOST, " or")
         if where.field in ("row", "rule"):
             return where.said or values
         if where.column not in self.rows.types:
             return f"{self.name(where.column)} = {values}"
-        term = where.said if where.said not in where.values else ""
-        return f"labelled {term} ({values})" if term else f"labelled {values}"
+        named = where.said in ("", *where.values)
+        return f"labelled {values}" if named else f"labelled {where.said} ({values})"
 
     def short(self, where: Where) -> str:
         """Name a set of rows that is compared."""
@@ -151,16 +161,16 @@ class Speech:
 
     def what(self, query: Query) -> str:
         """Say what a number is of; it begins an answer."""
-        if query.want == "count":
-            said = self.who(query.where, query.among)
-        elif query.want == "fraction":
-            said = f"share of {self.who(query.among)}{self._that(query.where)}"
-        elif query.want in FIELDS:
-            of = listed(map(self.field, query.of))
-            level = f" {query.level:g}" if query.level else ""
-            said = f"{_CALLED.get(query.want, query.want)}{level} of {of}, {self.who(query.where, query.among)}"
-        else:
-            said = f"{query.want} {f'of {self.name(query.by)} ' if query.by else ''}among {self.who(query.where)}"
+        match query.want:
+            case "count":
+                said = self.who(query.where, query.among)
+            case "fraction":
+                said = f"share of {self.who(query.among)}{self._that(query.where)}"
+            case want if want in FIELDS:
+                of, level = listed(map(self.field, query.of)), f" {query.level:g}" if query.level else ""
+                said = f"{_CALLED.get(want, want)}{level} of {of}, {self.who(query.where, query.among)}"
+            case want:
+                said = f"{want} {f'of {self.name(query.by)} ' if query.by else ''}among {self.who(query.where)}"
         if query.show == "check" and not query.against and query.check not in (None, (">", 0)):
             said += f", asked whether {self._bound(query)}"
         return capital(said)
@@ -183,7 +193,7 @@ class Speech:
         """Say what was left out and what may be read otherwise."""
         rows, leaves = self.rows, query.leaves()
         named = [leaf for leaf in leaves if leaf.op == "is" and leaf.field.startswith("obs:")]
-        columns = dict.fromkeys([*(leaf.column for leaf in named), *filter(None, [query.by])])
+        columns = filter(None, [*(leaf.column for leaf in named), query.by])
         said = [rows.groups(one).remark() for one in columns]
         said += [rows.groups(leaf.column).remark(str(value)) for leaf in named for value in leaf.values]
         # Named rows, or else all that were looked at, whether they were counted or not.

@@ -125,6 +125,11 @@ class Sequences(Rows):
         """Rows whose SMILES or sequence can be read, bool (n_obs,)."""
         return np.array([not one.problem for one in self._parsed])
 
+    def beside(self, row: int) -> NDArray[np.int64]:
+        """Positions of the rows asked about that one can be compared with."""
+        others = np.flatnonzero(self.asked & self.readable)
+        return others[others != row]
+
     def structures(self, rows: Iterable[int]) -> list[Any] | None:
         """Return the molecules of some rows as rdkit holds them, None for what cannot be read; of proteins nothing."""
         return [self._parsed[row].mol for row in rows] if self.noun == "molecule" else None

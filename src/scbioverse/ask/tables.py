@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from .._logging import listed
 from .answer import Result
 from .query import COMPARE, Query, require
-from .say import Speech, capital, more, percent
+from .say import Speech, capital, more, percent, yes_or_no
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,29 +30,34 @@ def groups(query: Query, rows: Rows, speech: Speech) -> Result:
     """Name the groups of a column with their sizes, the largest first; or those in each group of a second column."""
     column, mask = query.column, rows.mask(query.where)
     if query.then is not None:
-        held = {name: [one for one, _ in rows.sizes(column, some)] for name, some in rows.sizes(query.then, mask)}
-        said = [
-            f"{speech.name(name)}: {len(some)} ({', '.join(map(speech.name, some[:_SHOWN]))}{more(len(some), _SHOWN)})"
-            for name, some in held.items()
-        ]
-        head = f"Groups of {speech.name(column)} with {rows.noun}s in each of {speech.name(query.then)}"
-        text = f"{head}: {'; '.join(said)}.{unnamed(query.then, rows, mask)}{speech.remarks(query)}"
-        table = pd.DataFrame({"group": list(held), "n": list(map(len, held.values()))})
-        return Result(text, table, _numbers_of(table) if query.words else held)
+        return _groups_in_each(query, query.then, rows, speech)
     table = sizes(column, rows, mask)
     shown = [f"{speech.name(one.group)} ({one.n:,})" for one in table.head(_SHOWN).itertuples()]
     head = f"There are {len(table)} groups in {speech.name(column)}"
     text = f"{head}: {', '.join(shown)}{more(len(table), _SHOWN)}.{unnamed(column, rows, mask)}{speech.remarks(query)}"
-    return Result(text, table, len(table) if query.words else _numbers_of(table))
+    return Result(text, table, len(table) if query.words else _by_group(table, "n"))
 
 
-def _numbers_of(table: pd.DataFrame) -> dict[str, int]:
-    return dict(zip(table["group"], table["n"], strict=True))
+def _groups_in_each(query: Query, then: str, rows: Rows, speech: Speech) -> Result:
+    column, mask = query.column, rows.mask(query.where)
+    held = {name: [one for one, _ in rows.sizes(column, some)] for name, some in rows.sizes(then, mask)}
+    said = [
+        f"{speech.name(name)}: {len(some)} ({', '.join(map(speech.name, some[:_SHOWN]))}{more(len(some), _SHOWN)})"
+        for name, some in held.items()
+    ]
+    head = f"Groups of {speech.name(column)} with {rows.noun}s in each of {speech.name(then)}"
+    text = f"{head}: {'; '.join(said)}.{unnamed(then, rows, mask)}{speech.remarks(query)}"
+    table = pd.DataFrame({"group": list(held), "n": list(map(len, held.values()))})
+    return Result(text, table, _by_group(table, "n") if query.words else held)
+
+
+def _by_group(table: pd.DataFrame, column: str) -> dict[str, Any]:
+    return table.set_index("group")[column].to_dict()
 
 
 def unnamed(column: str, rows: Rows, mask: NDArray[np.bool_]) -> str:
     """Say how many of some rows are in no group of a column."""
-    n = int((mask & (rows.groups(column).codes < 0)).sum())
+    n = int(mask.sum()) - _in_groups(column, rows, mask)
     return f" Not counted, without a value in {column!r}: {rows.counted(n)}." if n else ""
 
 
@@ -71,29 +77,32 @@ def composition(query: Query, rows: Rows, speech: Speech) -> Result:
     """Say of which groups some rows are."""
     if query.against:
         return shifts(query, rows, speech)
-    asked = query.where.fields() if query.where is not None else set()
-    others = [one for one in (*rows.types, *rows.columns) if f"obs:{one}" not in asked]
+    # The first column of which nothing is asked says what the rows are.
+    others = [one for one in (*rows.types, *rows.columns) if f"obs:{one}" not in query.fields()]
     column = query.by or next(iter(others), "")
     require(column, f"No column says what these {rows.noun}s are: run scbioverse.tl.annotate(adata) first.")
     mask, who = rows.mask(query.where), speech.who(query.where)
     table = sizes(column, rows, mask)
     require(not table.empty, f"There are no such {rows.noun}s: {who}.")
-    shares, shown = query.show == "ratio", table.head(_SHOWN).itertuples()
-    pairs = [(speech.name(one.group), f"{one.n:,}", percent(one.fraction)) for one in shown]
-    said = "; ".join(f"{name} {share} ({n})" if shares else f"{name} {n} ({share})" for name, n, share in pairs)
+    shown = pd.DataFrame({
+        "group": table["group"].map(speech.name), "n": table["n"].map("{:,}".format),
+        "fraction": table["fraction"].map(percent),
+    }).head(_SHOWN)  # fmt: skip
+    # What is asked for stands first, the other in brackets.
+    first, second = ("fraction", "n") if query.show == "ratio" else ("n", "fraction")
+    said = "; ".join(shown["group"] + " " + shown[first] + " (" + shown[second] + ")")
     text = f"{capital(who)}, by {speech.name(column)}: {said}; {_in_groups(column, rows, mask):,} in all."
-    found = dict(zip(table["group"], table["fraction"], strict=True)) if shares else _numbers_of(table)
-    return Result(f"{text}{unnamed(column, rows, mask)}{speech.remarks(query)}", table, found)
+    return Result(f"{text}{unnamed(column, rows, mask)}{speech.remarks(query)}", table, _by_group(table, first))
 
 
 def shifts(query: Query, rows: Rows, speech: Speech) -> Result:
     """Rank the groups of a column by how much their share differs between two sides."""
     column, names = query.column, [speech.short(one) for one in query.against]
     held = [rows.mask(one) & rows.mask(query.where) for one in query.against]
-    for name, mask in zip(names, held, strict=True):
-        require(_in_groups(column, rows, mask), f"No {rows.noun} of {name} is in a group of {column!r}.")
-    sides = [sizes(column, rows, mask).set_index("group") for mask in held]
-    table = pd.concat([one["fraction"] for one in sides], axis=1, keys=names).fillna(0.0)
+    sides = [sizes(column, rows, mask).set_index("group")["fraction"] for mask in held]
+    for name, side in zip(names, sides, strict=True):
+        require(not side.empty, f"No {rows.noun} of {name} is in a group of {column!r}.")
+    table = pd.concat(sides, axis=1, keys=names).fillna(0.0)
     table["change"] = table[names[1]] - table[names[0]]
     order = table["change"].abs().sort_values(ascending=query.order == "least", kind="stable")
     best = order.index[np.isclose(order, order.iloc[0])] if query.top is None else order.index[: query.top]
@@ -155,11 +164,10 @@ def _checked(query: Query, rows: Rows, speech: Speech) -> Result:
     fields = list(dict.fromkeys(leaf.field for leaf in where.leaves()))
     texts = [one for one in fields if one in rows.group_fields]
     numbers = [one for one in fields if ":" in one and not one.startswith("obs:")]
-    said = [f"{speech.field(one)} {speech.value(one, rows.numbers(one)[row])}" for row in found for one in numbers]
-    said += [f"{speech.field(one)} = {speech.name(rows.texts(one, [row])[0])}" for row in found for one in texts]
-    word = "Yes" if known.all() else "No" if not known.any() else "Not all"
-    asked = f"asked whether {speech.where(where)}"
-    text = f"{word}: {listed(rows.labels[row] for row in found)}, {': '.join(filter(None, [asked, '; '.join(said)]))}."
+    said = [f"{speech.field(one)} {speech.value(one, rows.numbers(one)[row])}" for row, one in product(found, numbers)]
+    said += [f"{speech.field(one)} = {speech.name(rows.texts(one, [row])[0])}" for row, one in product(found, texts)]
+    asked = ": ".join(filter(None, [f"asked whether {speech.where(where)}", "; ".join(said)]))
+    text = f"{yes_or_no(known)}: {listed(rows.labels[row] for row in found)}, {asked}."
     table = pd.DataFrame({"row": rows.adata.obs_names[found], "holds": known.to_numpy(dtype=bool)})
     return Result(text, table, bool(known.all()))
 
@@ -184,7 +192,7 @@ def values(query: Query, rows: Rows, speech: Speech) -> Result:
     value: Any = table.set_index("row")[fields[0] if len(fields) == 1 else fields].T.to_dict()
     if query.show == "check" and query.check is not None and len(found) == 2:
         value = bool(COMPARE[query.check[0]](*table[fields[0]]))
-        text = f"{'Yes' if value else 'No'}: {text}"
+        text = f"{yes_or_no(value)}: {text}"
     elif query.show == "rank":
         value = [str(table["row"][0])]
     elif len(found) == len(fields) == 1:
@@ -214,13 +222,12 @@ def describe(query: Query, rows: Sequences, speech: Speech) -> Result:
 def alike(query: Query, rows: Sequences, speech: Speech) -> Result:
     """Rank the molecules by the Tanimoto similarity of their fingerprints to that of one."""
     (centre,) = rows.at(query.against)
-    others = [int(row) for row in np.flatnonzero(rows.asked & rows.readable) if row != centre]
-    require(others and rows.readable[centre], f"There is nothing to compare {rows.labels[centre]} with.")
-    values = np.array([rows.tanimoto(centre, row) for row in others])
-    order = np.argsort(-values, kind="stable")
-    names = [rows.labels[others[i]] for i in order]
-    table = pd.DataFrame({"row": rows.adata.obs_names[[others[i] for i in order]], "tanimoto": values[order]})
-    said = ", ".join(f"{name} ({one:.3f})" for name, one in zip(names[:_LEADING], table["tanimoto"], strict=False))
+    others = rows.beside(centre)
+    require(others.size and rows.readable[centre], f"There is nothing to compare {rows.labels[centre]} with.")
+    table = pd.DataFrame({"row": rows.adata.obs_names[others], "tanimoto": [rows.tanimoto(centre, i) for i in others]})
+    table = table.set_index(others).sort_values("tanimoto", ascending=False, kind="stable")
+    said = ", ".join(f"{rows.labels[i]} ({one:.3f})" for i, one in table["tanimoto"].head(_LEADING).items())
     by = "Tanimoto similarity of Morgan fingerprints (radius 2)"
-    text = f"Most like {rows.labels[centre]} by {by}: {said}, of {len(names)}."
-    return Result(f"{text}{speech.remarks(query)}", table, list(table["row"][table["tanimoto"] == values.max()]))
+    text = f"Most like {rows.labels[centre]} by {by}: {said}, of {len(table)}."
+    best = table.loc[table["tanimoto"] == table["tanimoto"].max(), "row"].tolist()
+    return Result(f"{text}{speech.remarks(query)}", table.reset_index(drop=True), best)

@@ -51,10 +51,8 @@ class ColumnValues:
         pieces = _pieces(contents)
         self.several = pieces is not None
         pieces = pieces or [(text,) for text in texts]
-        self._held: dict[str, list[int]] = defaultdict(list)
-        for code, (text, some) in enumerate(zip(texts, pieces, strict=True)):
-            for one in dict.fromkeys([text, *some]):
-                self._held[one].append(code)
+        contained = enumerate(zip(texts, pieces, strict=True))
+        self._held = _grouped((one, code) for code, (text, some) in contained for one in {text, *some})
         self.wholes = [text for text, some in zip(texts, pieces, strict=True) if len(some) > 1]
         self.names = sorted(set().union(*pieces)) if self.several else list(dict.fromkeys(texts))
 
@@ -90,8 +88,8 @@ class ColumnValues:
         return _grouped((piece, one) for one, pieces in cut for piece in pieces if len(piece) >= SHORT)
 
 
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+def _grouped(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
     for key, one in pairs:
         found[key].append(one)
     return dict(found)
