@@ -78,7 +78,7 @@ class Asked:
         links, numbered = self.link(text), False
         if before is not None and _of_groups(before):
             numbered = before.words == _NUMBER
-            before = before.model_copy(update={"words": ""})  # "which is the largest" asks for a group again
+            before = before.but(words="")  # "which is the largest" asks for a group again
         query = self.reader.read(text, links, before)
         for aside, rest in without_aside(text, self.link) if isinstance(query, Refusal) else ():
             read = self.reader.read(text, rest, before)
@@ -111,7 +111,7 @@ class Asked:
         label = self.rows.slots.label
         if f"obs:{label}" in (f"obs:{query.by}", *query.fields()):
             told.append(self.rows.changed)
-        if _of_genes(query):
+        if query.want in _OF_GENES or any(one.startswith("gene:") for one in query.fields()):
             told.append(self.rows.unmeasured)
         told.append(self._labels_read(query, found.text))
         said = " ".join(filter(None, told))
@@ -126,17 +126,12 @@ class Asked:
     def _found(self, query: Query) -> Result:
         texts = self.nearness is not None and bool(self.nearness.texts)
         told = query.want == "describe" and query.show == "value" and texts
-        near = query.want == "search" or (query.want == "nearest" and query.words != "tanimoto") or told
-        if not near:
+        alike = query.want == "nearest" and query.words != "tanimoto"
+        if not (alike or told or query.want == "search"):
             return run(query, self.rows, self.speech)
         if self.nearness is None:
             raise RefusedError(f"{self.rows.noun}s are not looked up by nearness here: see scbioverse.tl.retrieve.")
         return self.nearness.answer(query)
-
-
-def _of_genes(query: Query) -> bool:
-    """Whether an answer rests on values of genes."""
-    return query.want in _OF_GENES or any(one.startswith("gene:") for one in query.fields())
 
 
 def _numbered(query: Query, links: Sequence[Link], *, goes_on: bool) -> Query:
@@ -149,10 +144,10 @@ def _numbered(query: Query, links: Sequence[Link], *, goes_on: bool) -> Query:
     sized = {"size", "sizes"}  # "the sizes of the clusters" are of each
     asked = [at for at, one in enumerate(links) if sized.isdisjoint(one.key.split())]
     said = [one.key for one in pick([links[at] for at in asked], "COUNT")]
-    told = said and (any(one.startswith("how many") for one in said) or not pick(links, "LIST", "WHICH"))
-    counts = bool(query.want == "groups" and told) or any(matches(_COUNTS_GROUPS, links[at:]) for at in asked)
-    counts = counts or (goes_on and not pick(links, "WHICH", "LIST"))
-    return query.model_copy(update={"words": _NUMBER}) if counts else query
+    which = bool(pick(links, "LIST", "WHICH"))
+    told = any(one.startswith("how many") or not which for one in said)
+    counts = (query.want == "groups" and told) or any(matches(_COUNTS_GROUPS, links[at:]) for at in asked)
+    return query.but(words=_NUMBER) if counts or (goes_on and not which) else query
 
 
 def _of_groups(query: Query) -> bool:

@@ -82,13 +82,13 @@ def expressed(query: Query, rows: Cells, speech: Speech) -> Result:
     sums, cells = rows.totals(mask)
     table = pd.DataFrame({"gene": rows.names, "mean": sums / n, "n": cells, "fraction": cells / n})
     if often:
-        by, say, head = "n", "{:,} cells".format, "Genes expressed by the most"
+        by, unit, head = "n", " cells", "Genes expressed by the most"
     else:
-        by, say, head = "mean", number, "Genes with the highest mean expression,"
+        by, unit, head = "mean", "", "Genes with the highest mean expression,"
     table = table.sort_values([by, "gene"], ascending=[False, True])
     tied = int((table[by] == table[by].max()).sum())
     table = table.head(query.top or max(MARKERS, tied))
-    shown = ", ".join(table["gene"] + " (" + table[by].map(say) + ")")
+    shown = ", ".join(table["gene"] + " (" + table[by].map(number) + f"{unit})")
     value = list(table["gene"][: query.top or tied])
     return Result(f"{head} {who}: {shown}; of {n:,} cells.{speech.remarks(query)}", table, value)
 

@@ -70,7 +70,7 @@ class Rows:
         """Columns of `obs` whose groups a question may name: `groupby`, the model's labels, others with few values."""
         obs = self.adata.obs
         first = [one for one in (self.groupby, self.slots.label) if one is not None and one in obs]
-        rest = [str(one) for one in obs.columns if one not in self.hidden and self._names(one)]
+        rest = map(str, filter(self._names, obs.columns.difference([*self.hidden], sort=False)))
         return list(dict.fromkeys([*first, *rest]))
 
     def _names(self, name: str) -> bool:
@@ -131,8 +131,8 @@ class Rows:
     def measures(self) -> list[str]:
         """Columns of `obs` that hold numbers."""
         obs = self.adata.obs
-        names = [one for one in obs.columns if obs[one].ndim == 1 and _holds_numbers(obs[one])]
-        return [str(one) for one in names if one not in self.columns and one not in self.hidden]
+        rest = obs.columns.difference([*self.columns, *self.hidden], sort=False)
+        return [str(one) for one in rest if obs[one].ndim == 1 and _holds_numbers(obs[one])]
 
     def own(self, standard: str) -> list[str]:
         """Columns of `obs` that hold one of the usual numbers of quality, by whatever name."""
@@ -163,16 +163,13 @@ class Rows:
         """Values of a field, float64 (n_obs,); NaN where a row has none. Not to be written into."""
         if field not in self._numbers:
             kind, _, name = field.partition(":")
-            held = kind == "obs" and name in self.adata.obs
-            self._numbers[field] = (
-                pd.to_numeric(self.adata.obs[name], errors="coerce").to_numpy(np.float64)
-                if held
-                else self.measured(kind, name)
-            )
+            self._numbers[field] = self.measured(kind, name)
         return self._numbers[field]
 
     def measured(self, kind: str, name: str) -> NDArray[np.float64]:
-        """Work out what `obs` does not hold."""
+        """Read a column of `obs`; what else there is, is worked out."""
+        if kind == "obs" and name in self.adata.obs:
+            return pd.to_numeric(self.adata.obs[name], errors="coerce").to_numpy(np.float64)
         raise InputError(f"{kind}:{name} is nothing that these {self.noun}s have.")
 
     def texts(self, field: str, rows: list[int]) -> list[str | None]:
@@ -182,13 +179,14 @@ class Rows:
 
     def cut(self, fields: Iterable[str], rows: NDArray[np.bool_]) -> list[str]:
         """Say of which rows a part was not read."""
-        own = [one for one in dict.fromkeys(fields) if one in {f"obs:{name}" for name in self.measures}]
-        lost = {one.removeprefix("obs:"): int((np.isinf(self.numbers(one)) & rows).sum()) for one in own}
-        return [
-            f"obs[{name!r}] is infinite in {self.counted(n)}: no mean, median, sum, extreme or rank counts these."
-            for name, n in lost.items()
-            if n
-        ]
+        own = {f"obs:{name}": name for name in self.measures}
+        said = []
+        for field in filter(own.get, dict.fromkeys(fields)):
+            n = int((np.isinf(self.numbers(field)) & rows).sum())
+            if n:
+                what = f"obs[{own[field]!r}] is infinite in {self.counted(n)}"
+                said.append(f"{what}: no mean, median, sum, extreme or rank counts these.")
+        return said
 
     def counted(self, n: int) -> str:
         """Say a number of rows: "1 cell", "2,638 cells"."""
@@ -271,7 +269,7 @@ def _without_blanks(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column):
         return column
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.cat.remove_categories([one for one in column.cat.categories if _blank(one)])
+        return column.cat.remove_categories(list(filter(_blank, column.cat.categories)))
     empty = column.map(_blank).to_numpy(dtype=bool)
     return column.mask(empty) if empty.any() else column
 

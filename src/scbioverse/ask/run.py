@@ -339,7 +339,7 @@ class _Told:
         first, second = self.speech.name(self.query.by), self.speech.name(self.query.then)
         there, names = order[order["n"] > 0], self.rows.groups(self.query.then or "").names
         said, value = [], {}
-        for name, some in there.groupby(pd.Categorical(there["last"], names), observed=True):
+        for name, some in there.groupby(pd.CategoricalIndex(there["last"], names), observed=True):
             best = self.at_the_end(some)
             value[str(name)] = best["rest"].tolist()
             shown = listed(map(self.speech.name, best["rest"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -100,11 +99,10 @@ class Sequences(Rows):
     @cached_property
     def row_names(self) -> dict[str, list[int]]:
         """Rows of each name, lower case."""
-        held: dict[str, dict[int, None]] = defaultdict(dict)
-        for column in self._named():
-            for row, name in enumerate(column):
-                held[bounded(value_text(name), _LONGEST_NAME + 1).casefold()][row] = None
-        return {name: list(rows) for name, rows in held.items() if 0 < len(name) <= _LONGEST_NAME}
+        names = pd.concat([pd.Series(column, dtype=object) for column in self._named()])
+        keys = names.map(lambda one: bounded(value_text(one), _LONGEST_NAME + 1).casefold())
+        keys = keys[keys.str.len().between(1, _LONGEST_NAME)]
+        return {str(name): some.index.unique().tolist() for name, some in keys.groupby(keys, sort=False)}
 
     # ---------------------------------------------------------------- structures
 
@@ -144,12 +142,13 @@ class Sequences(Rows):
         """Say of which molecules a part was left out: numbers are of the rest."""
         if self.noun == "protein" or not any(one.startswith(_OF_STRUCTURES) for one in fields):
             return []
+        found = [(self.labels[i], self._parsed[i]) for i in np.flatnonzero(rows)]
         said = []
         for mixed, (what, lost) in enumerate(_LEFT_OUT):
-            some = [i for i in np.flatnonzero(rows) if self._parsed[i].left_out and self._parsed[i].mixture == mixed]
-            parts = [(self.labels[i], bounded(self._parsed[i].left_out, MAX_NAME_CHARS)) for i in some[:_MOST_CUT]]
-            named = listed(f"{label} ({lost}: {part})" for label, part in parts) + more(len(some), _MOST_CUT)
-            said += [f"{what} {named}: numbers are of what is left."] if some else []
+            parts = [(label, one.left_out) for label, one in found if one.left_out and one.mixture == mixed]
+            named = [f"{label} ({lost}: {bounded(part, MAX_NAME_CHARS)})" for label, part in parts[:_MOST_CUT]]
+            if parts:
+                said.append(f"{what} {listed(named)}{more(len(parts), _MOST_CUT)}: numbers are of what is left.")
         return said
 
     def known(self, where: Where) -> pd.arrays.BooleanArray:
@@ -167,17 +166,18 @@ class Sequences(Rows):
         return np.array([np.nan if one.problem else float(work(one)) for one in self._parsed])
 
     def _of_molecule(self, kind: str, name: str) -> Any:
-        if kind == "property":
-            return lambda one: molecule_property(one.mol, name)
-        if kind == "element":
-            return lambda one: sum(element_count(one.mol, symbol) for symbol in name.split("+"))
-        smarts = next((smarts for smarts, names in GROUPS.items() if names[0] == name), None)
-        if kind != "group" or smarts is None:
-            return None
-        from rdkit.Chem import MolFromSmarts
+        groups = {names[0]: smarts for smarts, names in GROUPS.items()}
+        match kind:
+            case "property":
+                return lambda one: molecule_property(one.mol, name)
+            case "element":
+                return lambda one: sum(element_count(one.mol, symbol) for symbol in name.split("+"))
+            case "group" if name in groups:
+                from rdkit.Chem import MolFromSmarts
 
-        pattern = MolFromSmarts(smarts)
-        return lambda one: len(one.mol.GetSubstructMatches(pattern))
+                pattern = MolFromSmarts(groups[name])
+                return lambda one: len(one.mol.GetSubstructMatches(pattern))
+        return None
 
     def _of_protein(self, kind: str, name: str) -> Any:
         return {

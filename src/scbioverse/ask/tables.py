@@ -51,7 +51,7 @@ def _groups_in_each(query: Query, then: str, rows: Rows, speech: Speech) -> Resu
     return Result(text, table, _by_group(table, "n") if query.words else held)
 
 
-def _by_group(table: pd.DataFrame, column: str) -> dict[str, Any]:
+def _by_group(table: pd.DataFrame, column: str) -> dict[Any, Any]:
     return table.set_index("group")[column].to_dict()
 
 
@@ -224,10 +224,11 @@ def alike(query: Query, rows: Sequences, speech: Speech) -> Result:
     (centre,) = rows.at(query.against)
     others = rows.beside(centre)
     require(others.size and rows.readable[centre], f"There is nothing to compare {rows.labels[centre]} with.")
-    table = pd.DataFrame({"row": rows.adata.obs_names[others], "tanimoto": [rows.tanimoto(centre, i) for i in others]})
-    table = table.set_index(others).sort_values("tanimoto", ascending=False, kind="stable")
-    said = ", ".join(f"{rows.labels[i]} ({one:.3f})" for i, one in table["tanimoto"].head(_LEADING).items())
+    found = [(rows.labels[row], rows.adata.obs_names[row], rows.tanimoto(centre, row)) for row in others]
+    table = pd.DataFrame(found, columns=["label", "row", "tanimoto"])
+    table = table.sort_values("tanimoto", ascending=False, kind="stable", ignore_index=True)
+    said = ", ".join((table["label"] + " (" + table["tanimoto"].map("{:.3f}".format) + ")").head(_LEADING))
     by = "Tanimoto similarity of Morgan fingerprints (radius 2)"
     text = f"Most like {rows.labels[centre]} by {by}: {said}, of {len(table)}."
     best = table.loc[table["tanimoto"] == table["tanimoto"].max(), "row"].tolist()
-    return Result(f"{text}{speech.remarks(query)}", table.reset_index(drop=True), best)
+    return Result(f"{text}{speech.remarks(query)}", table.drop(columns="label"), best)

@@ -62,19 +62,17 @@ class TypeNames:
         tails = [words[at + 1 + end - n : at + 2 + end] for n in range(min(end, 3) - 1, -1, -1)] if listed else []
         if not tails and self._type(words, at, 2) is not None:
             return None  # "T lymphocytes"
-        tails = tails[-1:] if first.text in ("T", "B") else tails  # "T and NK cells" are no NK T cells
-        for tail in tails or [[CELL]] * (first.text in ("T", "B")):
-            made = self._type([first, *tail], 0, len(tail) + 1)
-            if made is not None:
-                return replace(made[0], said=first.text), 1
-        return None
+        if first.text in ("T", "B"):  # "T and NK cells" are no NK T cells
+            tails = tails[-1:] or [[CELL]]
+        made = next(filter(None, (self._type([first, *tail], 0, len(tail) + 1) for tail in tails)), None)
+        return made and (replace(made[0], said=first.text), 1)
 
     def _type(self, words: list[Word], at: int, known: int) -> tuple[Link, int] | None:
         """Read the longest name of a cell type that begins here and is no shorter than what is known."""
         for n in range(min(_TYPE_WORDS, len(words) - at), max(known, 1) - 1, -1):
             some = words[at : at + n]
             # "Non-B lymphocytes" are lymphocytes and no B cells: "non" goes with the first word, if that is no cell.
-            apart = n > 1 and at > 0 and words[at - 1].key == "non" and some[-1].one != "cell"
+            apart = n > 1 and some[-1].one != "cell" and [one.key for one in words[:at][-1:]] == ["non"]
             cl_id = None if apart else self._type_of(some)
             if cl_id is not None and self._every_word(some, cl_id):
                 held = self.names.known(words, at)[0] if n == known else None
