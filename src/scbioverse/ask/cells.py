@@ -41,6 +41,7 @@ _LEAST_LABEL = 0.5
 # Two types share cells where so much of the kinds of one are kinds of the other: fewer are kinds of some organ.
 _SHARED = 0.1
 _DEPTH, _PSEUDO = 1e4, 0.1
+_LOGS = {2.0: "log2", 10.0: "log10"}
 # What a marker must show: cells that express it, fold change (log2), and a p beyond that of all genes tested.
 LEAST_FRACTION, LEAST_CHANGE, LARGEST_P = 0.2, 1.0, 0.01
 
@@ -69,13 +70,9 @@ class Cells(Rows):
         if self.unmeasured:
             return ""
         base = self.readable().info.log_base
-        kinds = {
-            None: "raw counts" if self.holds_counts else "linear values, no whole counts",
-            2.0: "log2",
-            10.0: "log10",
-        }
-        kind = kinds.get(base, "natural-log")
-        return f"Values of genes are {kind if base is None else f'log-normalised ({kind} of 1 + x)'}."
+        if base is not None:
+            return f"Values of genes are log-normalised ({_LOGS.get(base, 'natural-log')} of 1 + x)."
+        return f"Values of genes are {'raw counts' if self.holds_counts else 'linear values, no whole counts'}."
 
     @cached_property
     def genes(self) -> dict[str, int]:
@@ -180,10 +177,9 @@ class Cells(Rows):
             {"gene": self.names, "fraction_in": shares[0], "fraction_out": shares[1], "log_fold_change": change, "p": p}
         )
         fits = (shares[0] >= LEAST_FRACTION) & (change >= LEAST_CHANGE) & (p < LARGEST_P / max(len(self.names), 1))
-        strength = (table["fraction_in"] - table["fraction_out"]) * table["log_fold_change"]
-        return table[fits].assign(strength=strength[fits]).sort_values(
-            ["strength", "gene"], ascending=[False, True]
-        ).drop(columns="strength").drop_duplicates("gene").reset_index(drop=True)  # fmt: skip
+        table["strength"] = (shares[0] - shares[1]) * change
+        clearest = table[fits].sort_values(["strength", "gene"], ascending=[False, True]).drop_duplicates("gene")
+        return clearest.drop(columns="strength").reset_index(drop=True)
 
     @cached_property
     def changed(self) -> str:
@@ -234,8 +230,8 @@ class Cells(Rows):
         below = {cl_id, *ontology.descendants(cl_id)}
         inside = [one for one, own in known.items() if own in below and ontology.overlaps(own, cl_id)]
         apart = {other for pair in KEPT_APART if cl_id in pair for other in pair}
-        sharing = {one: _shared(below, frozenset([own, *ontology.descendants(own)])) for one, own in known.items()}
-        maybe = [one for one, own in known.items() if sharing[one] >= _SHARED and own not in below | apart]
+        others = {one: {own, *ontology.descendants(own)} for one, own in known.items() if own not in below | apart}
+        maybe = [one for one, kinds in others.items() if _shared(below, kinds) >= _SHARED]
         if not inside and not maybe:
             # Terms of one kind may share cells though the ontology has no term for these: CD8 T cells are the cytotoxic
             # T cells, and neither is a kind of the other.

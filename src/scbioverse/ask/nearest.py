@@ -78,7 +78,12 @@ class Nearness:
                 likely = self._likely(words, rows, values) if linked else None
             if likely is not None:
                 return self._predicted(words, rows, likely, check=bool(named))
-            require(not named and not linked, self._unknown(words))
+            texts = "" if self.reference is not None else ", or pass reference=, rows with texts"
+            said = (
+                f"{words!r} cannot be computed, and no class of {noun}s of that name is known here: nothing is said. "
+                f"Name a class as ChEBI does{texts}."
+            )
+            require(not named and not linked, said)
             point = self.model.text_coordinates([words])
         except InputError as error:
             said = f"{words!r} cannot be computed, nor can {noun}s be searched by text: {error}"
@@ -100,13 +105,6 @@ class Nearness:
                 self.rows.adata, self.reference, self._text_key, self.model, rows=rows, **self._read
             )  # fmt: skip
         return MoleculesMeant(values, self.model, self.rows.noun, known, self.rows.structures(rows)).scores(words)
-
-    def _unknown(self, words: str) -> str:
-        more = "" if self.reference is not None else ", or pass reference=, rows with texts"
-        return (
-            f"{words!r} cannot be computed, and no class of {self.rows.noun}s of that name is known here: nothing is "
-            f"said. Name a class as ChEBI does{more}."
-        )
 
     def _predicted(self, words: str, rows: Any, likely: Any, *, check: bool) -> Result:
         """Say which rows are likely what words say, marked as predicted."""

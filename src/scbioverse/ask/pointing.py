@@ -75,9 +75,8 @@ def check_pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bo
     `first` says that nothing was asked yet: then "these compounds" are those of the table that was handed over.
     """
     for i, one in enumerate(links):
-        if one.role == "THEM" and not (
-            _named_beside(links, i, rows) or _told_next(links, i) or (first and _handed(links, i, rows))
-        ):
+        meant = _named_beside(links, i, rows) or _told_next(links, i) or (first and _handed(links, i, rows))
+        if one.role == "THEM" and not meant:
             raise dangling(one.said)
     found = _COUNTED.search(question)
     said = found["said"] if found is not None else _lone(question, links)

@@ -144,6 +144,7 @@ class _Told:
         self.lowered = lowered(self.what)
         self.column = " and ".join(map(speech.name, filter(None, (query.by, query.then))))
         self.sign, self.bound = query.bound
+        self.counted = query.where if query.want == "count" else None
         # "name" is a group as an answer shows it, "said" its number with the rows that it is of.
         said = [self.number(one) for one in found.itertuples()]
         self.found = found.assign(name=found["group"].map(speech.name), said=said)
@@ -207,18 +208,17 @@ class _Told:
 
     def _parts(self) -> str:
         """Say how many rows each of several groups has that were counted together."""
-        held = self.query.where
-        if self.query.want != "count" or held is None or held.op != "or" or not held.of_groups:
+        held = self.counted
+        if held is None or held.op != "or" or not held.of_groups:
             return ""
         parts = [f"{self.speech.short(one)} {int(self.rows.mask(one).sum()):,}" for one in held.parts]
         return f" ({', '.join(parts)})" if len(held.fields()) == 1 else ""
 
     def _absent(self, n: int) -> str:
         """Say which name no row has, where nothing was counted."""
-        where = self.query.where
-        if self.query.want != "count" or n or where is None:
+        if n or self.counted is None:
             return ""
-        named = [leaf for leaf in where.leaves() if leaf.field in self.rows.group_fields]
+        named = [leaf for leaf in self.counted.leaves() if leaf.field in self.rows.group_fields]
         pairs = [(str(value), leaf.column) for leaf in named for value in leaf.values]
         lost = [(name, column) for name, column in pairs if name not in self.rows.groups(column).names]
         said = [f"; there are no {self.rows.noun}s labelled {one!r}, or a kind of it, in {at!r}" for one, at in lost]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -142,10 +142,11 @@ def _pieces(contents: Sequence[Any]) -> list[tuple[str, ...]] | None:
 
 def _recur(texts: Sequence[str], separator: str) -> bool:
     """Whether what stands between separators stands in other texts, too."""
-    pieces = [_split(text, [separator]) for text in texts]
-    seen = Counter(one for some in pieces for one in some)
-    cut = [max(seen[one] for one in some) > 1 for some in pieces if len(some) > 1]
-    return any(cut) and sum(cut) >= _SEPARATORS[separator] * len(cut)
+    pieces = pd.Series([_split(text, [separator]) for text in texts], dtype=object)
+    seen = pieces.explode().value_counts()
+    several = pieces[pieces.map(len) > 1].explode()
+    recurs = several.map(seen).groupby(level=0).max() > 1
+    return bool(recurs.any() and recurs.mean() >= _SEPARATORS[separator])
 
 
 def _split(text: str, separators: Sequence[str]) -> tuple[str, ...]:
