@@ -61,10 +61,8 @@ def _are(genes: list[str]) -> str:
 
 def _measured_in(query: Query, rows: Cells, speech: Speech, sign: str, bound: float) -> Result:
     """Say how many genes are expressed by a share of some cells, or by a number of them."""
-    mask, who = rows.mask(query.where), speech.who(query.where)
-    n = int(mask.sum())
-    require(n, f"There are no such cells: {who}.")
-    cells = rows.totals(mask)[1]
+    n, _, cells = _totals(query, rows, speech)
+    who = speech.who(query.where)
     shares = query.words != "cells"
     fits = COMPARE[sign](cells / n if shares else cells, bound)
     found = int(fits.sum())
@@ -74,14 +72,18 @@ def _measured_in(query: Query, rows: Cells, speech: Speech, sign: str, bound: fl
     return Result(f"{text}{speech.remarks(query)}", table, found)
 
 
+def _totals(query: Query, rows: Cells, speech: Speech) -> tuple[int, NDArray[np.float64], NDArray[np.int64]]:
+    """Count some cells; of each gene the sum of its values in them, and how many of them express it."""
+    mask = rows.mask(query.where)
+    require(mask.any(), f"There are no such cells: {speech.who(query.where)}.")
+    return int(mask.sum()), *rows.totals(mask)
+
+
 def expressed(query: Query, rows: Cells, speech: Speech) -> Result:
     """Name the genes with the highest mean of the matrix in some cells, or expressed by most of them."""
-    mask, often, who = rows.mask(query.where), query.words == "cells", speech.who(query.where)
-    n = int(mask.sum())
-    require(n, f"There are no such cells: {who}.")
-    sums, cells = rows.totals(mask)
+    n, sums, cells = _totals(query, rows, speech)
     table = pd.DataFrame({"gene": rows.names, "mean": sums / n, "n": cells, "fraction": cells / n})
-    if often:
+    if query.words == "cells":
         by, unit, head = "n", " cells", "Genes expressed by the most"
     else:
         by, unit, head = "mean", "", "Genes with the highest mean expression,"
@@ -90,7 +92,7 @@ def expressed(query: Query, rows: Cells, speech: Speech) -> Result:
     table = table.head(query.top or max(MARKERS, tied))
     shown = ", ".join(table["gene"] + " (" + table[by].map(number) + f"{unit})")
     value = list(table["gene"][: query.top or tied])
-    return Result(f"{head} {who}: {shown}; of {n:,} cells.{speech.remarks(query)}", table, value)
+    return Result(f"{head} {speech.who(query.where)}: {shown}; of {n:,} cells.{speech.remarks(query)}", table, value)
 
 
 # ---------------------------------------------------------------- markers
@@ -166,12 +168,11 @@ def is_marker(query: Query, rows: Cells, speech: Speech) -> Result:
     require(_two_sets(mask, outside), "A marker sets some cells apart from others: here one of the two is empty.")
     marking = set(rows.markers(mask, outside)["gene"])
     genes = [rows.names[rows.genes[one.removeprefix("gene:")]] for one in query.of]
-    values = [rows.numbers(one) > 0 for one in query.of]
-    said = [
-        f"{gene} is expressed by {percent(float(held[mask].mean()))} of {speech.who(query.where)} and "
-        f"{percent(float(held[outside].mean()))} of others"
-        for gene, held in zip(genes, values, strict=True)
-    ]
+    said = []
+    for gene, field in zip(genes, query.of, strict=True):
+        held = rows.numbers(field) > 0
+        inside, elsewhere = percent(held[mask].mean()), percent(held[outside].mean())
+        said.append(f"{gene} is expressed by {inside} of {speech.who(query.where)} and {elsewhere} of others")
     table = pd.DataFrame({"gene": query.of, "marker": [gene in marking for gene in genes]})
     text = f"{yes_or_no(table['marker'])}: {'; '.join(said)} (a marker is {RULE}).{speech.remarks(query)}"
     return Result(text, table, bool(table["marker"].all()))

@@ -50,7 +50,9 @@ _LISTED = re.compile(r"\b(?:this|that|the) (?:list|cohort|subset|selection)\b", 
 _NAMED = ("WHERE", "ROW", "TRAIT", "TWICE", "PEOPLE", "TOOFINE")
 _ANTECEDENT = (*_NAMED, "ROWS", "COLUMN", "FIELD", "MEASURE", "GENES", "NOGENE", "NOTYPES")
 # "Of those that express CD3D", "those cells with more than 2 genes": what follows says which.
-_TOLD_NEXT = ("THAT", "WHICH", "HAVING", "LACKING", "TRAIT")
+_TOLD_NEXT = "THEM ROWS? (THAT|WHICH|HAVING|LACKING|TRAIT)"
+# "In it", "how many cells it has".
+_PLACED = "(IN|OF|AMONG) THEM|.?THEM HAVE"
 _PLURAL = frozenset(["them", "these", "those", "of them", "of these", "of those", "they", "their", "these one"])
 
 
@@ -74,10 +76,9 @@ def check_pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bo
 
     `first` says that nothing was asked yet: then "these compounds" are those of the table that was handed over.
     """
-    for i, one in enumerate(links):
-        meant = _named_beside(links, i, rows) or _told_next(links, i) or (first and _handed(links, i, rows))
-        if one.role == "THEM" and not meant:
-            raise dangling(one.said)
+    for i in [i for i, one in enumerate(links) if one.role == "THEM"]:
+        if not (_named_beside(links, i, rows) or _told_next(links, i) or (first and _handed(links, i, rows))):
+            raise dangling(links[i].said)
     found = _COUNTED.search(question)
     said = found["said"] if found is not None else _lone(question, links)
     if said:
@@ -104,15 +105,13 @@ def _names_rows(link: Link, rows: Rows) -> bool:
 
 def _told_next(links: Sequence[Link], at: int) -> bool:
     """Whether what follows says which are meant: "those cells that express CD3D"."""
-    after = roles_of(links[at + 1 : at + 3])
-    after = after[1:] if after[:1] == ["ROWS"] else after
-    return links[at].key.endswith(("those", "these", "they")) and bool({*after[:1]} & {*_TOLD_NEXT})
+    return links[at].key.endswith(("those", "these", "they")) and matches(_TOLD_NEXT, links[at:]) is not None
 
 
 def _handed(links: Sequence[Link], at: int, rows: Rows) -> bool:
     """Whether the rows that were handed over are meant: a selection, one row, or a table that the asker looks at."""
     table = rows.noun != "cell" and links[at].key in _PLURAL
-    return table or rows.asked.sum() == 1 or not rows.whole or roles_of(links[at + 1 : at + 2]) == ["ROWS"]
+    return table or rows.asked.sum() == 1 or not rows.whole or matches("THEM ROWS", links[at:]) is not None
 
 
 def _lone(question: str, links: Sequence[Link]) -> str:
@@ -152,7 +151,7 @@ def _of_gene(links: Sequence[Link], at: int, before: Query | None, genes: set[st
     """Whether a word that points back is said of a gene."""
     verb, it = links[max(at - 1, 0)], links[at].key == "it"
     # "Is it detected" asks of a gene, "are they detected" may ask of cells; after "is IFNG measured?" all do.
-    if "express" in verb.key or (it and roles_of(links[at + 1 : at + 2]) == ["SEEN"]):
+    if "express" in verb.key or (it and matches("THEM SEEN", links[at:])):
         return True
     if before is None:
         return False
@@ -195,24 +194,24 @@ def _of_two(rest: Sequence[Link]) -> list[Link]:
 
 def found_group(links: Sequence[Link], at: int, before: Query, names: Names, speech: Speech) -> Link | None:
     """Read "how many cells are in it?", "that cluster" after a question that one group answers; else None."""
-    key, after = links[at].key, links[at + 1 : at + 2]
-    column = [one.value for one in pick(after, "COLUMN")] == [before.by]
-    placed = bool({*roles_of(links[:at][-1:])} & {"IN", "OF", "AMONG"}) or bool(pick(after, "HAVE"))
-    it = key == "it" and (placed or matches("WHAT COLUMN? BE THEM$", links) is not None)
+    key = links[at].key
+    column = [one.value for one in pick(links[at + 1 : at + 2], "COLUMN")] == [before.by]
+    placed = matches(_PLACED, links[max(at - 1, 0) :]) or matches("WHAT COLUMN? BE THEM$", links)
+    meant = column or (key == "it" and placed)
     asked = before.show == "rank" or (column and before.show == "groups")
-    if before.by is None or before.then or before.against or not (asked and (column or it)):
+    if before.by is None or before.then or before.against or not (asked and meant):
         return None
     found = run(before, names.rows, speech).value or ()
     several = column and key in ("these", "those")  # "these clusters"
-    if not found or (len(found) > 1 and not several):
+    if len(found) != 1 and not (found and several):
         return None
     return Link("WHERE", said_of(links[at : at + 2]), in_column(before.by, *found), term="found")
 
 
 def found_groups(links: Sequence[Link], before: Query, names: Names, speech: Speech) -> list[Link] | None:
     """Read "which of them has the most cells?" after an answer that names groups; else None."""
-    asked = matches("(WHICH|WHAT) THEM", links) is not None and (before.show, before.then) == ("groups", None)
-    if not asked or before.by is None:
+    asked = matches("(WHICH|WHAT) THEM", links)
+    if asked is None or before.by is None or (before.show, before.then) != ("groups", None):
         return None
     found = run(before, names.rows, speech).value
     # "The higher" is one of two.

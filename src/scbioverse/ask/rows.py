@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .._logging import listed
 from .._slots import Slots
 from ..errors import InputError
 from ..io.columns import obs_column
@@ -113,10 +114,6 @@ class Rows:
         """Cell Ontology id of each value, of the columns whose values are names of cell types."""
         return {}
 
-    def of_types(self, where: Where) -> bool:
-        """Whether a condition is about names of cell types alone."""
-        return where.fields() <= {f"obs:{one}" for one in self.types}
-
     @cached_property
     def genes(self) -> dict[str, int]:
         """Column of the matrix of each gene, where genes were measured."""
@@ -126,6 +123,10 @@ class Rows:
     def row_names(self) -> dict[str, list[int]]:
         """Rows of each name, lower case, where single rows have names."""
         return {}
+
+    def of_types(self, where: Where) -> bool:
+        """Whether a condition is about names of cell types alone."""
+        return where.fields() <= {f"obs:{one}" for one in self.types}
 
     @cached_property
     def measures(self) -> list[str]:
@@ -237,6 +238,10 @@ class Rows:
     def labels(self) -> list[str]:
         """What an answer calls each row."""
         return list(map(str, self.adata.obs_names))
+
+    def called(self, rows: Iterable[int]) -> str:
+        """List what an answer calls some rows."""
+        return listed(self.labels[row] for row in rows)
 
 
 def _certain(known: pd.arrays.BooleanArray) -> NDArray[np.bool_]:

@@ -167,7 +167,7 @@ def _checked(query: Query, rows: Rows, speech: Speech) -> Result:
     said = [f"{speech.field(one)} {speech.value(one, rows.numbers(one)[row])}" for row, one in product(found, numbers)]
     said += [f"{speech.field(one)} = {speech.name(rows.texts(one, [row])[0])}" for row, one in product(found, texts)]
     asked = ": ".join(filter(None, [f"asked whether {speech.where(where)}", "; ".join(said)]))
-    text = f"{yes_or_no(known)}: {listed(rows.labels[row] for row in found)}, {asked}."
+    text = f"{yes_or_no(known)}: {rows.called(found)}, {asked}."
     table = pd.DataFrame({"row": rows.adata.obs_names[found], "holds": known.to_numpy(dtype=bool)})
     return Result(text, table, bool(known.all()))
 
@@ -180,7 +180,7 @@ def values(query: Query, rows: Rows, speech: Speech) -> Result:
     found, fields = rows.at(query.against), list(query.of)
     table = pd.DataFrame({"row": rows.adata.obs_names[found]} | {one: _held(one, found, rows) for one in fields})
     there = not table[fields].isna().all(axis=None)
-    require(there, f"{listed(rows.labels[row] for row in found)}: nothing can be computed of it.")
+    require(there, f"{rows.called(found)}: nothing can be computed of it.")
     if query.show == "rank":
         table = table.sort_values(fields[0], ascending=query.order == "least", kind="stable")
         found, table = [found[i] for i in table.index], table.reset_index(drop=True)
