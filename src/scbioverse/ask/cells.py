@@ -212,7 +212,7 @@ class Cells(Rows):
         for column in self.columns:
             names = self._labels(column)
             known = {one: hit for one in names if (hit := cell_type(one, _LEAST_LABEL))}
-            named = known if _OF_TYPES.search(column) else [one for one in known if CELL_NOUN.search(one)]
+            named = known if _OF_TYPES.search(column) else list(filter(CELL_NOUN.search, known))
             if known and 2 * len(named) >= len(names):
                 found[column] = known
         return found

@@ -11,7 +11,7 @@ from .words import pick, roles_of, without
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .link import Names
     from .words import Link
@@ -228,7 +228,7 @@ def _number(bound: Where, query: Query) -> Query | None:
 
 def _measured(new: Where, query: Query) -> Query | None:
     """Read "what about LYZ?" after a number of another gene as that of LYZ; a condition on a gene stands in its way."""
-    kind, held = _kind(new), {_kind(leaf) for leaf in query.leaves()}
+    (kind,), held = new.kinds(), _kinds(query.conditions())
     of = [one.partition(":")[0] for one in query.of]
     if of == [kind] and kind not in held:
         return query.but(of=(new.field,))
@@ -237,23 +237,23 @@ def _measured(new: Where, query: Query) -> Query | None:
 
 def _condition(new: Where, query: Query) -> Query | None:
     """Put a condition in the place of one of its kind, or add it."""
-    kind, *others = {_kind(one) for one in new.leaves()}
+    kind, *others = new.kinds()
     if others:
         return None
     for name, held in _held(query, "among", "where"):
-        whole = _part_of(held, [one for one in held.leaves() if _kind(one) == kind])
+        whole = _part_of(held, [one for one in held.leaves() if one.kinds() == {kind}])
         if whole is not None:
             return query.but(**{name: _swapped(held, whole, new)})
     if query.against:
-        named = {_kind(leaf) for one in query.against for leaf in one.leaves()}
-        return None if kind in {*named, "row"} else query.but(against=tuple(both(one, new) for one in query.against))
+        placed = kind != "row" and kind not in _kinds(query.against)
+        return query.but(against=tuple(both(one, new) for one in query.against)) if placed else None
     name = "among" if query.want == "fraction" and "obs" in kind else "where"
     return query.but(**{name: both(getattr(query, name), new)}) if query.want in FIELDS else None
 
 
-def _kind(leaf: Where) -> str:
-    """Return what a condition is about: a column, any gene, any element."""
-    return leaf.field if leaf.op == "is" else leaf.field.partition(":")[0]
+def _kinds(conditions: Iterable[Where]) -> set[str]:
+    """Return what any of some conditions is about."""
+    return set().union(*map(Where.kinds, conditions))
 
 
 def _part_of(held: Where, leaves: Sequence[Where]) -> Where | None:

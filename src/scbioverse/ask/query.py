@@ -96,6 +96,10 @@ class Where(_Frozen):
         """Return the fields of its comparisons."""
         return {leaf.field for leaf in self.leaves()}
 
+    def kinds(self) -> set[str]:
+        """Return what its comparisons are about: a column, any gene, any element."""
+        return {leaf.field if leaf.op == "is" else leaf.field.partition(":")[0] for leaf in self.leaves()}
+
     def ops(self) -> set[str]:
         """Return the ways in which it compares."""
         return {leaf.op for leaf in self.leaves()}
