@@ -165,15 +165,16 @@ class _Told:
 
     def number(self, one: Any) -> str:
         """Show a number with the rows that it is of."""
-        want, rows = self.query.want, self.rows
+        want, counted, among = self.query.want, self.rows.counted(one.n), f"{one.n:,} of {self.rows.counted(one.n_in)}"
         if want == "count":
-            return f"{one.n:,} of {rows.counted(one.n_in)}" if one.n != one.n_in else rows.counted(one.n)
+            return counted if one.n == one.n_in else among
         if pd.isna(one.value):
             return "no value"
         if want == "fraction":
-            return f"{percent(one.value)} ({one.n:,} of {rows.counted(one.n_in)})"
+            return f"{percent(one.value)} ({among})"
+        # A correlation has no unit.
         field = "" if want == "correlation" else self.query.of[0]
-        return f"{self.speech.value(field, one.value, exact=want not in ('min', 'max', 'sum'))} ({rows.counted(one.n)})"
+        return f"{self.speech.value(field, one.value, exact=want not in ('min', 'max', 'sum'))} ({counted})"
 
     def named(self, found: pd.DataFrame) -> str:
         """List groups with their numbers."""

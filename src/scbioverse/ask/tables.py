@@ -178,17 +178,17 @@ def values(query: Query, rows: Rows, speech: Speech) -> Result:
     are = "is" if len(lost) == 1 else "are"
     require(not lost, f"{listed(lost)} {are} not among the selected {rows.noun}s.")
     found, fields = rows.at(query.against), list(query.of)
-    table = pd.DataFrame({"row": rows.adata.obs_names[found]} | {one: _held(one, found, rows) for one in fields})
+    names = {"row": rows.adata.obs_names[found], "label": [rows.labels[row] for row in found]}
+    table = pd.DataFrame(names | {one: _held(one, found, rows) for one in fields})
     there = not table[fields].isna().all(axis=None)
     require(there, f"{rows.called(found)}: nothing can be computed of it.")
     if query.show == "rank":
-        table = table.sort_values(fields[0], ascending=query.order == "least", kind="stable")
-        found, table = [found[i] for i in table.index], table.reset_index(drop=True)
+        table = table.sort_values(fields[0], ascending=query.order == "least", kind="stable", ignore_index=True)
     said = [
-        f"{rows.labels[row]}: {listed(f'{speech.field(one)} {_value(one, held[one], speech)}' for one in fields)}"
-        for row, (_, held) in zip(found, table.iterrows(), strict=True)
+        f"{held['label']}: {listed(f'{speech.field(one)} {_value(one, held[one], speech)}' for one in fields)}"
+        for _, held in table.iterrows()
     ]
-    text = f"{'; '.join(said)}."
+    text, table = f"{'; '.join(said)}.", table.drop(columns="label")
     value: Any = table.set_index("row")[fields[0] if len(fields) == 1 else fields].T.to_dict()
     if query.show == "check" and query.check is not None and len(found) == 2:
         value = bool(COMPARE[query.check[0]](*table[fields[0]]))
