@@ -114,6 +114,10 @@ class Rows:
         """Cell Ontology id of each value, of the columns whose values are names of cell types."""
         return {}
 
+    def of_types(self, where: Where) -> bool:
+        """Whether a condition is about names of cell types alone."""
+        return where.fields() <= {f"obs:{one}" for one in self.types}
+
     @cached_property
     def genes(self) -> dict[str, int]:
         """Column of the matrix of each gene, where genes were measured."""
@@ -123,10 +127,6 @@ class Rows:
     def row_names(self) -> dict[str, list[int]]:
         """Rows of each name, lower case, where single rows have names."""
         return {}
-
-    def of_types(self, where: Where) -> bool:
-        """Whether a condition is about names of cell types alone."""
-        return where.fields() <= {f"obs:{one}" for one in self.types}
 
     @cached_property
     def measures(self) -> list[str]:
