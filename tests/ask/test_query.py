@@ -58,6 +58,13 @@ def test_a_query_gives_what_pandas_gives(pbmc: Any) -> None:
     assert Query.model_validate_json(answer.query.model_dump_json()) == answer.query
 
 
+@pytest.mark.parametrize("show", ["check", "ratio", "difference"])
+def test_one_side_alone_is_not_compared(pbmc: Any, show: Any) -> None:
+    answer = sb.tl.ask(pbmc, Query(want="count", where=MS4A1, against=(B,), show=show))
+    assert not answer.computed
+    assert "no other to compare it with" in answer.text
+
+
 def test_what_no_query_can_be_is_refused() -> None:
     for wrong in (
         {"op": "and"}, {"op": "is", "field": "obs:a"}, {"op": ">", "field": "obs:a", "values": (1, 2)},

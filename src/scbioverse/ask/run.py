@@ -58,6 +58,8 @@ def run(query: Query, rows: Rows, speech: Speech) -> Result:
     pairs = query.show in ("groups", "any", "rank") and len(query.against) == 2
     plain = query.by is None or not query.against or pairs
     require(plain, "Ask for numbers by group, or for the two that are compared: not for both at once.")
+    alone = len(query.against) == 1 and query.show in ("check", "ratio", "difference")
+    require(not alone, f"{speech.what(query)}: one side is named, and there is no other to compare it with.")
     return _measure(query, rows, speech)
 
 
