@@ -79,7 +79,9 @@ def test_what_no_query_can_be_is_refused() -> None:
 # Of these, written by somebody who never saw the rules, only what others would ask as well was mended.
 LEAST_RIGHT = {
     "cells_reworded": 0.8, "cells_reworded_second": 0.8, "cells_reworded_third": 0.6, "cells_reworded_fourth": 0.8,
-    "cells_reworded_fifth": 0.8, "cells_reworded_sixth": 0.6, "desk_twelfth": 0.85, "desk_thirteenth": 0.7,
+    "cells_reworded_fifth": 0.8, "cells_reworded_sixth": 0.6,
+    "cells_reworded_seventh": 0.7, "cells_reworded_eighth": 0.7, "cells_reworded_ninth": 0.6,
+    "desk_twelfth": 0.85, "desk_thirteenth": 0.7,
     "cells_seventh": 0.8, "chats_third": 0.75, "molecules_fifth": 0.75, "kang_third": 0.75, "tumour_other": 0.8,
     "molecules_sixth": 0.85, "proteins_fourth": 0.85, "atlas_other": 0.4, "kang_fourth": 0.65, "lab_third": 0.7,
     "molecules_seventh": 0.7, "proteins_fifth": 0.75, "tumour_third": 0.6, "visit_third": 0.6,

@@ -63,7 +63,7 @@ def _with_value(role: str, value: object) -> str:
 
 def _roles(link: Link, after: str) -> set[str]:
     """Roles that a word may have; "over all donors" says no sign, "across B cells" no group."""
-    within = {"over": ("ROWS", "WHERE", "COLUMN", "ALL", "ANY"), "across": ("ROWS", "WHERE")}
+    within = {"over": ("ROWS", "WHERE", "COLUMN", "ALL", "ANY", "COUNT"), "across": ("ROWS", "WHERE")}
     if after in within.get(link.key, ("ROWS", "WHERE") if link.role == "EVERYWHERE" else ()):
         return {"IN"}
     said = _said().get(link.key, set())
@@ -107,6 +107,7 @@ def unaccounted(slots: Slots, written: Sequence[str]) -> list[str]:
         stands = flips or any(_stands_for(one, bool(name), parts) for one in some)
         narrowed = then[:1] in tuple("TGNR") or role == "EXPRESSION"  # "high CD3D", "at a high level"
         narrows = not name and narrowed and link.key in accounts("=")["NARROWING"]
+        narrows |= role == "ROWS" and link.key in accounts("=")["JUDGING"]  # "good cells"
         lost += [] if stands and not narrows and name in ("", *parts) else [link.said]
     lost += sorted(parts & unsayable(slots))
     return lost or [
@@ -180,5 +181,6 @@ def _vetoed(slots: Slots, written: Sequence[str], roles: Sequence[set[str]]) -> 
         words += [kind for kind, some_words in told.items() if link.key.removeprefix("the ") in some_words]
         words.append(name or next((one for one in some if one in accounts("=")["DENYING"]), sure))
         words += ["UNIT"] if link.role == "HALF" else []
+        words += ["SEVERAL"] if link.key.replace(" ", "_") in accounts("=")["SEVERAL"] else []
     text = f"{line} || {' '.join(words)} || {line}"
     return [found.expand(told) for veto, told in _vetoes() if (found := veto.search(text)) is not None]

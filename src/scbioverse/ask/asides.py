@@ -39,6 +39,19 @@ _SUPPOSES = re.compile(
     r"|defin|let\b|lets\b|mean|treat|regard|positive if|equal|threshold|cut|qc\b|qualit|gone|lost|die|dead)",
     re.IGNORECASE,
 )
+# Words that come before what is asked, and the roles that may stand among them: they say nothing of the data.
+_OPENING = re.compile(
+    r"^[^.,;:?!]{0,80}?\b(?:(?:to|i|we|you|please|kindly|could|can|would|should) (?:know|learn|hear|see|say|recall"
+    r"|wonder|clarify|explain|understand|mention|report|state|(?:find|work|figure) out|establish|determine)"
+    r"|(?:tell|telling|remind|reminds|ask|asks|asked|asking) (?:me|us|myself|ourselves)"
+    r"|(?:grateful|thankful|looking|asked|asking|ask) for) "
+    r"(?=(?:(?:in|for|of|by) )?(?:how|which|what|whether)\b"
+    r"|the (?:number|share|fraction|percentage|proportion|mean|average|median|ratio)\b)",
+    re.IGNORECASE,
+)
+_OPENS = frozenset(
+    ["?", "-", "BE", "DO", "TO", "THAT", "LIST", "GIVE", "THEM", "HAVE", "OPENS", "IN", "OF", "AND", "SEEN"]
+)
 _COUNTED = ("ROWS", "ROW", "WHERE", "COLUMN", "FIELD", "MEASURE", "GENES", "PEOPLE")
 _DENYING = ("NOT", "NO", "LACK", "LACKING", "OUT", "OUTED", "NEITHER", "ABSENT", "REST", "REMAIN")
 _NAMING = frozenset(
@@ -62,6 +75,9 @@ def without_aside(text: str, link: Callable[[str], list[Link]]) -> Iterator[tupl
         names = [one for one in links if isinstance(one.value, Where | tuple) or one.role in _NAMING]
         if asked and not _SCOPE.search(aside) and {repr(one.value) for one in names} <= said:
             yield aside, asked
+    opening = _OPENING.match(text)
+    if opening is not None and {*roles_of(link(opening[0]))} <= _OPENS:
+        yield opening[0].strip(), link(text[opening.end() :])
     for end in _STATED.finditer(text):
         stated, question = text[: end.end()].strip(), text[end.end() :]
         if "?" not in stated and not _SCOPE.search(stated) and not _SUPPOSES.search(stated):

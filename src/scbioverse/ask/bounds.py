@@ -175,8 +175,9 @@ def gene_number(links: Links, names: Names) -> Links:
     """Read "the total number of genes" as of all that were measured, not of a cell."""
     counted = pick(links, "MEASURE")[0]
     total = {"count"} if pick(links, "STAT") else set()  # "the gene count" may be that of a cell
-    words = {"number", "feature", *total} & {*key_of(counted.said)}
-    mine = counted.value == names.rows.usual("n_genes_by_counts") and words
+    said = {*key_of(counted.said)}
+    words = {"number", "feature", *total} & said
+    mine = counted.value == names.rows.usual("n_genes_by_counts") and words and "cell" not in said
     plain = all(one.value == "sum" for one in pick(links, "STAT"))
     return [Link("COUNT", counted.said), Link("GENES", ""), *pick(links, "BE", "THERE")] if mine and plain else links
 

@@ -24,6 +24,8 @@ _PART = re.compile(r"\{([A-Z]+)\}")
 _LINE = re.compile(r"(?:([A-Z]+) (= )|(?:([A-Z]+):)?) ?(.*?)(?: =>(.*))?")
 _CHECK = re.compile(r"check([<>=]+)([\d.]+)")
 _LETTERS: dict[str, str] = {}
+# A role that cannot be written in a pattern.
+_UNSAID = {"UNKNOWN": "?"}
 
 
 @cache
@@ -113,7 +115,7 @@ def pattern(text: str, file: str = "forms.txt") -> re.Pattern[str]:
 
 def _in_letters(text: str, file: str = "forms.txt") -> str:
     text = spelt_out_parts(text, read_lines("forms.txt")[0] | read_lines(file)[0])
-    text = re.sub(r"[A-Z][A-Z]+", lambda found: letters([found[0]]), text).replace(" ", "")
+    text = re.sub(r"[A-Z][A-Z]+", lambda found: letters([_UNSAID.get(found[0], found[0])]), text).replace(" ", "")
     return re.sub(r"<([a-z0-9]+):([^<>]*)>", r"(?P<\1>\2)", text)
 
 

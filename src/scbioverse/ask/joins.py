@@ -36,6 +36,8 @@ _MOST_LISTED, _GROUPS_SHOWN = 6, 12
 _DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER", "ABSENT")
 _MEASURED = frozenset(["measured", "measure", "present", "profiled", "available", "captured", "assayed", "detectable"])
 _PERCENT = frozenset(["percent", "%", "per cent", "pct", "percentage"])
+_MITO_COUNTS = re.compile(r"\bmito\w* (?:genes?|counts?|umis?|transcripts?)\b")
+_FRACTION = re.compile(r"\b(?:fraction|proportion|share)\b")
 # Words for what is counted of a gene or a cell.
 _COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mrna", "molecule"])
 
@@ -96,7 +98,8 @@ def named_genes(links: Links, _: Names) -> Links:
     named, seen = pick(links, "FIELD", "NOGENE"), [one.key for one in pick(links, "SEEN")]
     fields = tuple(one.value if one.role == "FIELD" else f"gene:{one.value}" for one in named)
     # "Is CD3D in all" is no such question.
-    asked = {*seen} <= _MEASURED and (seen or pick(links, "GENES", "WHICH", "WHAT", "LIST"))
+    among = pick(links, "AMONG") and pick(links, "GENES")
+    asked = among or ({*seen} <= _MEASURED and (seen or pick(links, "GENES", "WHICH", "WHAT", "LIST")))
     mine = asked and all(one.startswith("gene:") for one in fields)
     return [links[0], joined(named, "NAMED", fields)] if mine else links
 
@@ -244,6 +247,8 @@ def groups(links: Links, names: Names) -> Links:
     if len(fields) == 1:
         return _of_one_column(links, names, fields.pop())
     word, denied = joining(links), [one for one in parts if one.value.op == "not"]
+    if word == "or" and len(parts) > 2:
+        return mark(links, names)  # "T cells, donor1 or donor2"
     # "In D1 but not stim": how far "not" reaches is told only of plain conditions.
     mixed = denied and (word != "and" or any(_alternatives(one.value) for one in parts))
     if mixed or word == "?":
@@ -350,12 +355,27 @@ def only(links: Links, names: Names) -> Links:
 
 def unclear(held: Links, names: Names) -> Links:
     """Mark "B cells in D1 or T cells in D2": where more stands beside it, how far "or" reaches is not said."""
+    held = [one.but("MIXED") if _other_unit(one, names) else one for one in held]
     beside, types = pick(held, "WHERE", "TRAIT", "PRED", "HAS", "BYCOL"), {f"obs:{one}" for one in names.rows.types}
     # "CD3E+ cells are in D1 or stim": what stands behind the verb is one condition, if no type is in it.
     behind = roles_of(held)[-3:] == ["BE", "IN", "WHERE"] and held[-1] is not beside[0]
     if len(beside) < 2 or (behind and not held[-1].value.fields() & types):
         return held
     return [one.but("MIXED") if one.role in ("WHERE", "TRAIT") and _alternatives(one.value) else one for one in held]
+
+
+def _other_unit(link: Link, names: Names) -> bool:
+    """Whether mitochondrial counts, or a fraction of one, are held against a column of per cent."""
+    field = names.rows.usual("pct_counts_mt") if names.rows.noun == "cell" else ""
+    where = link.value if isinstance(link.value, Where) else None
+    if where is None:
+        return link.role == "MEASURE" and link.value == field and bool(_MITO_COUNTS.search(link.key))
+    leaves = [one for one in where.leaves() if one.field == field and one.values]
+    percent = bool(_PERCENT & {*re.findall(r"%|[a-z]+", link.key)})
+    small = [one for one in leaves if max(map(float, one.values)) <= 1]
+    return (
+        bool(leaves) and not percent and bool(_MITO_COUNTS.search(link.key) or (small and _FRACTION.search(link.key)))
+    )
 
 
 def _alternatives(where: Where) -> bool:

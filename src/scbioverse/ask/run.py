@@ -52,6 +52,7 @@ def run(query: Query, rows: Rows, speech: Speech) -> Result:
     """
     if query.want not in FIELDS:
         return _RUNS[query.want](query, rows, speech)
+    require(rows.group_fields.isdisjoint(query.of), f"{speech.what(query)}: names of groups are no numbers.")
     n = FIELDS[query.want]
     said = f"{speech.what(query)}: this needs {_FIELDS_SAID[n]}, and {len(query.of)} are named."
     require(len(query.of) == n, said)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .query import in_column
 from .words import Link, joined, pick, without
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def second_number(links: Links, _: Names) -> Links:
     """Read "in ctrl and how many are in stim" as "in ctrl and in stim", where both are of one column."""
     first, second = pick(links, "WHERE")
     alike = first.value.fields() == second.value.fields()
-    return [links[0], first, Link("AND", "and"), links[0], second] if alike else links
+    inside = Link("IN", "in")
+    return [inside, first, Link("AND", "and"), inside, second] if alike else links
 
 
 def topic(links: Links, _: Names) -> Links:
@@ -163,4 +165,91 @@ def all_dual(links: Links, _: Names) -> Links:
 
 def all_absent(links: Links, _: Names) -> Links:
     """Read "CD3D and LYZ are all undetected" as having neither."""
-    return [Link("LACK", links[-1].said), Link("BOTH", "both"), *without(links, "BE", "ALL", "ABSENT")]
+    return [Link("LACK", links[-1].said), Link("BOTH", "both"), *without(links, "DO", "BE", "ALL", "ABSENT")]
+
+
+def all_of_them_named(links: Links, _: Names) -> Links:
+    """Read "CD3D, LYZ and PPBP, all three" as having all of them, where they are three."""
+    last = links[-1]
+    quantifier = links[-2] if last.role == "NUM" else last
+    fields = pick(links, "FIELD")
+    two = quantifier.role == "BOTH" and len(fields) == 2 and quantifier is last
+    named = last.role == "NUM" and last.value == len(fields)
+    listed = links[: links.index(fields[-1]) + 1]
+    return [quantifier.but("BOTH"), *listed] if two or named or last.role == "ALL" else links
+
+
+def as_share(links: Links, _: Names) -> Links:
+    """Read "stim B cells as a share of B cells" as the share of B cells that are stim B cells."""
+    at = next(i for i, one in enumerate(links) if one.role == "AS")
+    part = without(links[:at], "LIST", "WHAT", "BE", "THERE")
+    return [links[at + 1], Link("OF", "of"), *links[at + 3 :], Link("BE", "are"), *part]
+
+
+def any_seen(links: Links, names: Names) -> Links:
+    """Read "find even one cell with CD3D" as whether there is one: single cells are not listed."""
+    asks = [Link("BE", "are"), Link("THERE", "there"), links[-1]]
+    return asks if names.rows.noun == "cell" else links
+
+
+def total_of_genes(links: Links, names: Names) -> Links:
+    """Read "the total count of genes" as their number: of cells it is that of their molecules."""
+    mine = links[0].value == names.rows.usual("total_counts") and links[0].key.startswith("total")
+    return [links[0].but("COUNT", value=None), *links[1:]] if mine else links
+
+
+def all_its_kinds(links: Links, names: Names) -> Links:
+    """Leave out "naive and memory" behind "CD4 T cells", where each label of these is one of the two."""
+    where, said = links[0].value, {one.key for one in pick(links, "?")}
+    others = [one for one in pick(links[1:], "WHERE") if one.value != where]
+    column = names.type_column
+    if others or column is None or where.fields() != {f"obs:{column}"}:
+        return links
+    rows = names.rows
+    labels = [one for one in rows.groups(column).names if rows.mask(where)[rows.mask(in_column(column, one))].any()]
+    told = [said.intersection(one.lower().split()) for one in labels]
+    covered = {*map(len, told)} == {1} and set().union(*told) == said
+    return links[:1] if len(labels) > 1 and covered else links
+
+
+def number_of_groups(links: Links, _: Names) -> Links:
+    """Read "donor count?" as how many donors there are; "donor counts" are those of each."""
+    return [links[-1], links[-2]] if links[-1].key in ("count", "number", "tally") else links
+
+
+def on_and_off(links: Links, _: Names) -> Links:
+    """Read "GZMK on and GZMB off" as GZMK and not GZMB."""
+    first, last = pick(links, "FIELD")
+    switches = [one for one in (links[1], links[-1]) if one.role == "OFF" or one.key == "on"]
+    if len(switches) < 2 or switches[0].role == switches[1].role:
+        return links
+    on, off = (first, last) if links[-1].role == "OFF" else (last, first)
+    return [on, Link("AND", "and"), Link("NOT", "not"), off]
+
+
+def present(links: Links, _: Names) -> Links:
+    """Read "plasma cells present?" as whether there are some."""
+    asks = links[-1].key in ("present", "found", "detected", "seen", "observed")
+    return [Link("BE", "are"), Link("THERE", "there"), links[0]] if asks else links
+
+
+def of_its_two(links: Links, _: Names) -> Links:
+    """Read "which donor has more T cells, donor1 or donor2" as which of the two has more."""
+    column = pick(links, "COLUMN")[0]
+    mine = all(one.value.fields() == {f"obs:{column.value}"} for one in (links[-3], links[-1]))
+    return (
+        [links[0], *[one for one in links[1:] if one is not column and one.role not in ("OF", "ALL")]]
+        if mine
+        else links
+    )
+
+
+def its_number(links: Links, _: Names) -> Links:
+    """Read "how many groups does condition have" as how many conditions there are."""
+    return [links[0], links[-2]] if links[1].key in ("group", "groups", "value", "values", "levels") else links
+
+
+def if_so(links: Links, _: Names) -> Links:
+    """Read "are there NK cells in donor1, and if so how many" as how many there are: none is a no."""
+    at = max(i for i, one in enumerate(links) if one.role == "COMMA")
+    return [pick(links[at:], "COUNT")[0], *without(links[1:at], "ANY", "THERE")]
