@@ -111,7 +111,8 @@ def desk() -> tuple[Any, dict[str, Any]]:
     texts = {one: adata.obs[column].astype(str) for one, column in _DESK.items()}
     numbers = {"ng": adata.obs["n_genes"], "nu": adata.obs["n_umi"], "pm": adata.obs["pct_mito"]}
     values = pd.DataFrame(adata.X.toarray().astype(float), index=adata.obs_names, columns=adata.var_names)
-    return adata, {"E": values, "T": ["Naive CD4 T", "Memory CD4 T", "CD8 T"], **texts, **numbers}
+    kinds = {"T": ["Naive CD4 T", "Memory CD4 T", "CD8 T"], "MONO": ["CD14+ Mono", "FCGR3A+ Mono"]}
+    return adata, {"E": values, **kinds, **texts, **numbers}
 
 
 def _tables(adata: Any, kinds: dict[str, list[str]]) -> dict[str, Any]:
