@@ -344,9 +344,9 @@ def verdict(row: dict[str, Any], answer: Any, truths: dict[str, Any]) -> str:
     """Judge an answer: "right", "refused" or "wrong"."""
     if row["kind"] == "refuse":
         return "wrong" if answer.computed else "right"
+    want = eval(row["truth"], {"np": np, "pd": pd, **truths})  # of a refusal, too: a truth must hold before it is met
     if not answer.computed:
         return "refused"
-    want = eval(row["truth"], {"np": np, "pd": pd, **truths})
     try:
         return "right" if holds(row["kind"], want, answer) else "wrong"
     except (KeyError, ValueError):
