@@ -166,7 +166,7 @@ def protein_mass(sequence: str) -> float:
     modification or disulphide bridge counted. B and Z count as the mean of the two that they may be, X as that of the
     twenty. Letters are in upper case; that of bradykinin, `"RPPGFSPFR"`, is 1060.2.
     """
-    return WATER + sum(RESIDUE_MASSES[letter] * sequence.count(letter) for letter in set(sequence))
+    return WATER + sum(RESIDUE_MASSES[letter] * sequence.count(letter) for letter in sorted(set(sequence)))
 
 
 # Dissociation constants (pKa) of EMBOSS 6.6 (Rice et al. 2000, doi:10.1016/S0168-9525(00)02024-2): N-terminus and the
