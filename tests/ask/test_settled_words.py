@@ -150,6 +150,7 @@ def test_what_turns_a_question_round_is_read_so(cells, text, alike):
         "In total and per condition, how many B cells are there?",
         "T cells, ctrl or stim: how many?",
         "How many B cells are in a row?",
+        "How many NK cells are next to a B cell?",
     ],
 )
 def test_what_may_be_of_each_or_of_all_of_some_cells_or_all_is_refused(cells, text):

@@ -7,7 +7,6 @@ import csv
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
 from .._logging import first_few
 from ..errors import InputError
@@ -199,9 +198,10 @@ def read_labels(text: str) -> list[str] | dict[str, str] | str:
     lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not lines:
         raise InputError("--labels names no label.")
-    tabs: Any = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     commas = file is not None and file.suffix == ".csv" and "\t" not in "".join(lines)
-    rows = [list(map(str.strip, row)) for row in csv.reader(lines, **({} if commas else tabs))]
+    # Names may hold control characters, which csv refuses.
+    split = csv.reader(lines) if commas else (line.split("\t") for line in lines)
+    rows = [list(map(str.strip, row)) for row in split]
     if max(map(len, rows)) == 1:
         return [name for (name,) in rows]
     pairs: dict[str, str] = {}
