@@ -21,6 +21,13 @@ def _of(adata, text):
     return sb.tl.ask(adata, text, groupby="cell_type", reader="rules")
 
 
+def _assert_read_alike(adata, text, alike):
+    answer, plain = _of(adata, text), _of(adata, alike)
+    assert plain.computed, plain.text
+    assert answer.computed, answer.text
+    assert answer.query == plain.query or answer.value == plain.value
+
+
 @pytest.mark.parametrize(
     ("text", "alike"),
     [
@@ -52,10 +59,7 @@ def _of(adata, text):
     ],
 )
 def test_what_says_the_same_is_read_alike(cells, text, alike):
-    answer, plain = _of(cells, text), _of(cells, alike)
-    assert plain.computed, plain.text
-    assert answer.computed, answer.text
-    assert answer.query == plain.query or answer.value == plain.value
+    _assert_read_alike(cells, text, alike)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +120,7 @@ def test_an_opening_that_may_say_of_which_cells_is_refused(cells, text):
     ],
 )
 def test_what_turns_a_question_round_is_read_so(cells, text, alike):
-    answer, plain = _of(cells, text), _of(cells, alike)
-    assert plain.computed, plain.text
-    assert answer.computed, answer.text
-    assert answer.value == plain.value or answer.query == plain.query
+    _assert_read_alike(cells, text, alike)
 
 
 @pytest.mark.parametrize(

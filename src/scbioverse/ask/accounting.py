@@ -106,8 +106,8 @@ def unaccounted(slots: Slots, written: Sequence[str]) -> list[str]:
         flips = some & accounts("=")["DENYING"] and (role == "BOUND" or (role == "NUM" and "above" in parts))
         stands = flips or any(_stands_for(one, bool(name), parts) for one in some)
         narrowed = then[:1] in tuple("TGNR") or role == "EXPRESSION"  # "high CD3D", "at a high level"
-        narrows = not name and narrowed and link.key in accounts("=")["NARROWING"]
-        narrows |= role == "ROWS" and link.key in accounts("=")["JUDGING"]  # "good cells"
+        judges = link.key in accounts("=")["JUDGING"] and (narrowed or role == "ROWS")  # "good cells"
+        narrows = not name and (judges or (narrowed and link.key in accounts("=")["NARROWING"]))
         lost += [] if stands and not narrows and name in ("", *parts) else [link.said]
     lost += sorted(parts & unsayable(slots))
     return lost or [

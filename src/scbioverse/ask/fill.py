@@ -281,11 +281,11 @@ def _check(query: Query, parts: Parts, names: Names) -> None:
     if query.want == "count" and query.of_left_out:
         # None of those that were left out can be called the least, or the third.
         require(query.order == "most" and not {"n", "ord"} & {*parts})
-    # "Expressed in every cell", "which clusters have all T cells": it is not asked for some.
     if query.show == "check":
         # "Do T cells and B cells express it", "more than in clusters 1 and 3": of each, or of all of them together?
         asked = [one for one in (query.among, *query.against) if one is not None]
         require("or" not in {one.op for one in asked if one.of_groups})
+    # "Expressed in every cell", "which clusters have all T cells": it is not asked for some.
     some = query.want == "count" and query.check == (">", 0.0)
     require(not some or not pick(chain.from_iterable(parts.values()), "ALL"))
     if some:

@@ -367,15 +367,14 @@ def unclear(held: Links, names: Names) -> Links:
 def _other_unit(link: Link, names: Names) -> bool:
     """Whether mitochondrial counts, or a fraction of one, are held against a column of per cent."""
     field = names.rows.usual("pct_counts_mt") if names.rows.noun == "cell" else ""
-    where = link.value if isinstance(link.value, Where) else None
-    if where is None:
-        return link.role == "MEASURE" and link.value == field and bool(_MITO_COUNTS.search(link.key))
-    leaves = [one for one in where.leaves() if one.field == field and one.values]
-    percent = bool(_PERCENT & {*re.findall(r"%|[a-z]+", link.key)})
-    small = [one for one in leaves if max(map(float, one.values)) <= 1]
-    return (
-        bool(leaves) and not percent and bool(_MITO_COUNTS.search(link.key) or (small and _FRACTION.search(link.key)))
-    )
+    counts = bool(_MITO_COUNTS.search(link.key))
+    if not isinstance(link.value, Where):
+        return counts and link.role == "MEASURE" and link.value == field
+    leaves = [one for one in link.value.leaves() if one.field == field and one.values]
+    if not leaves or _PERCENT & {*re.findall(r"%|[a-z]+", link.key)}:
+        return False
+    small = any(max(map(float, one.values)) <= 1 for one in leaves)
+    return counts or (small and bool(_FRACTION.search(link.key)))
 
 
 def _alternatives(where: Where) -> bool:

@@ -237,11 +237,7 @@ def of_its_two(links: Links, _: Names) -> Links:
     """Read "which donor has more T cells, donor1 or donor2" as which of the two has more."""
     column = pick(links, "COLUMN")[0]
     mine = all(one.value.fields() == {f"obs:{column.value}"} for one in (links[-3], links[-1]))
-    return (
-        [links[0], *[one for one in links[1:] if one is not column and one.role not in ("OF", "ALL")]]
-        if mine
-        else links
-    )
+    return without([one for one in links if one is not column], "OF", "ALL") if mine else links
 
 
 def its_number(links: Links, _: Names) -> Links:
